@@ -1,0 +1,147 @@
+"""Clients that must be turned away, and the honest ones that differ from them in one fact.
+
+Here, and nowhere else outside tests/, TLS is spoken past services/mtls: an impostor does not check
+its own certificate before it shows it.
+"""
+
+import datetime as dt
+import ssl
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import mtls  # noqa: F401  before grpc
+
+import aiohttp
+import grpc.aio
+
+from gateway.early_end import CALL_ENDED, EarlyEnd
+from pki.authority import Authority, Issued
+from pki.identities import SERVER, identity_named
+from videoqueue_api.v1 import video_queue_pb2, video_queue_pb2_grpc
+
+_TIMEOUT_SECONDS: Final = 10
+_HOUR: Final = dt.timedelta(hours=1)
+_BYTES: Final = b"not much of a video"
+
+
+@dataclass(frozen=True, slots=True)
+class Impostor:
+    """What a client shows to the server: `certificate` is None for a client that has none.
+
+    `reason` is why it must be refused: a code of mtls.refusals, or `not_listed` when the handshake
+    succeeds and the policy says no.
+    """
+
+    name: str
+    certificate: Issued | None
+    reason: str = ""
+    speaks_tls: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended, in the words that the client's own library has for it."""
+
+    accepted: bool
+    words: str
+
+
+def impostors(authority: Authority, name: str, unlisted: str) -> tuple[Impostor, ...]:
+    """Return one of each kind, all pretending to be the identity `name`.
+
+    `unlisted` is an identity that is genuine, and not allowed to do what `name` may do.
+    """
+    identity = identity_named(name)
+    now = dt.datetime.now(dt.UTC)
+    past, future = now - _HOUR, now + _HOUR
+    return (
+        Impostor("no certificate", None, "no_certificate"),
+        Impostor("another CA, same names", Authority.create().issue(identity), "unknown_ca"),
+        Impostor(
+            "expired certificate",
+            authority.issue(identity, not_before=past - _HOUR, not_after=past),
+            "expired",
+        ),
+        Impostor("not yet valid", authority.issue(identity, not_before=future), "not_yet_valid"),
+        Impostor("server certificate", authority.issue(identity, ekus=[SERVER]), "wrong_purpose"),
+        Impostor(f"genuine {unlisted}", authority.issue(identity_named(unlisted)), "not_listed"),
+        Impostor("plaintext", None, "plaintext", speaks_tls=False),
+    )
+
+
+async def upload_over_grpc(
+    address: str, ca_pem: bytes, client: Impostor, title: str, *, for_whom: str
+) -> Outcome:
+    """Try to upload a video to the queue at `address` (host:port) as `client`."""
+    certificate = client.certificate
+    credentials = grpc.ssl_channel_credentials(
+        ca_pem,
+        certificate.key_pem if certificate else None,
+        certificate.chain_pem if certificate else None,
+    )
+    channel = (
+        grpc.aio.secure_channel(address, credentials)
+        if client.speaks_tls
+        else grpc.aio.insecure_channel(address)
+    )
+    async with channel:
+        call = video_queue_pb2_grpc.VideoQueueStub(channel).Upload(
+            timeout=_TIMEOUT_SECONDS, metadata=(("on-behalf-of", for_whom),)
+        )
+        end = EarlyEnd(call)
+        try:
+            for request in _upload(title):
+                await call.write(request)
+            await call.done_writing()
+            await call
+        except CALL_ENDED:
+            error = await end.error()
+            return Outcome(accepted=False, words=f"{error.code().name}: {error.details()}")
+    return Outcome(accepted=True, words="OK")
+
+
+def _upload(title: str) -> tuple[video_queue_pb2.UploadRequest, ...]:
+    metadata = video_queue_pb2.UploadMetadata(title=title, content_type="video/mp4")
+    end = video_queue_pb2.StreamEnd(size_bytes=len(_BYTES))
+    return (
+        video_queue_pb2.UploadRequest(metadata=metadata),
+        video_queue_pb2.UploadRequest(chunk=_BYTES),
+        video_queue_pb2.UploadRequest(end=end),
+    )
+
+
+async def upload_over_http(address: str, ca_pem: bytes, client: Impostor, title: str) -> Outcome:
+    """Try to upload a video to the gateway at `address` (host:port) as `client`."""
+    form = aiohttp.FormData({"title": title})
+    form.add_field("file", _BYTES, filename="video.mp4", content_type="video/mp4")
+    scheme = "https" if client.speaks_tls else "http"
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(
+                f"{scheme}://{address}/videos", data=form, ssl=_tls(ca_pem, client)
+            ) as response,
+        ):
+            return Outcome(
+                response.status == 201, f"HTTP {response.status}: {await _say(response)}"
+            )
+    except aiohttp.ClientError as error:
+        return Outcome(accepted=False, words=f"{type(error).__name__}: {error}")
+
+
+async def _say(response: aiohttp.ClientResponse) -> str:
+    problem = await response.json(content_type=None)
+    return str(problem.get("detail", "")) or response.reason or ""
+
+
+def _tls(ca_pem: bytes, client: Impostor) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=ca_pem.decode("ascii"))
+    if client.certificate:
+        with tempfile.TemporaryDirectory() as folder:  # readable by its owner alone
+            path = Path(folder) / "key-pair.pem"
+            path.write_bytes(client.certificate.key_pem + client.certificate.chain_pem)
+            context.load_cert_chain(path)
+    return context

@@ -1,0 +1,197 @@
+"""The services as local processes, without Docker: for scripts/demo and for the tests.
+
+Every stack has its own folder, certificates and ports, so that any number can run side by side.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from pki.authority import Authority
+from pki.identities import IDENTITIES
+from pki.identity_folder import write_identity
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+_PYTHONPATH: Final = os.pathsep.join(str(ROOT / part) for part in ("services", "protos/gen"))
+_START_SECONDS: Final = 30
+_STOP_SECONDS: Final = 30
+_POLL_SECONDS: Final = 0.02
+_STARTED: Final = frozenset({"server.listening", "worker.started"})
+
+Event = Mapping[str, Any]
+
+
+class StackError(RuntimeError):
+    """A service did not do what was waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventLog:
+    """What a service has written to standard error, one JSON object per line."""
+
+    path: Path
+
+    def position(self) -> int:
+        """Return where the log ends now, to read on from there later."""
+        return self.path.stat().st_size
+
+    def events(self, since: int = 0) -> list[Event]:
+        """Return the events after `since`; a line that is not JSON counts as `{"event": line}`."""
+        with self.path.open("rb") as file:
+            file.seek(since)
+            lines = [line for line in file.readlines() if line.endswith(b"\n")]
+        return [_parse(line) for line in lines]
+
+    def wait_for(
+        self,
+        wanted: Callable[[Event], bool],
+        *,
+        since: int = 0,
+        seconds: float = 10,
+        while_true: Callable[[], bool] = lambda: True,
+    ) -> Event:
+        """Return the first event that is wanted, or raise `StackError` with the end of the log."""
+        deadline = time.monotonic() + seconds
+        while True:
+            hope = while_true() and time.monotonic() < deadline
+            if event := next(filter(wanted, self.events(since)), None):
+                return event
+            if not hope:
+                raise StackError(f"Waited in vain; {self.path.name} ends with:\n{self._tail()}")
+            time.sleep(_POLL_SECONDS)
+
+    def _tail(self) -> str:
+        return self.path.read_text("utf-8", "replace")[-4000:]
+
+
+def _parse(line: bytes) -> Event:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {"event": line.decode("utf-8", "replace").rstrip()}
+    return event if isinstance(event, dict) else {"event": event}
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service: what it says, and where it listens (host:port), if it does."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: EventLog
+    address: str = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> int:
+        """Ask it to finish and return its exit code."""
+        self.process.terminate()
+        try:
+            return self.process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+    def kill(self) -> None:
+        """End it without warning, as a crash or a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A folder with certificates and state, in which services are started."""
+
+    folder: Path
+    authority: Authority = field(default_factory=Authority.create)
+
+    @property
+    def certs(self) -> Path:
+        """One folder per identity."""
+        return self.folder / "certs"
+
+    def write_certificates(self) -> None:
+        """Issue a certificate to every identity."""
+        for identity in IDENTITIES:
+            write_identity(
+                self.certs / identity.name, self.authority.issue(identity), self.authority.ca_pem
+            )
+
+    def start_queue(self, listen: str = "127.0.0.1:0", **variables: str) -> Service:
+        """Start video-queue; its state survives in the folder."""
+        return self._start(
+            "video-queue",
+            "video_queue",
+            VIDEO_QUEUE_LISTEN=listen,
+            VIDEO_QUEUE_IDENTITY=str(self.certs / "video-queue"),
+            VIDEO_QUEUE_DATA=str(self.folder / "data"),
+            **variables,
+        )
+
+    def start_gateway(self, queue: str, listen: str = "127.0.0.1:0", **variables: str) -> Service:
+        """Start the gateway in front of the queue at `queue` (host:port)."""
+        return self._start(
+            "gateway",
+            "gateway",
+            GATEWAY_LISTEN=listen,
+            GATEWAY_IDENTITY=str(self.certs / "gateway"),
+            GATEWAY_QUEUE=queue,
+            **variables,
+        )
+
+    def start_transcoder(self, queue: str, number: int = 1, **variables: str) -> Service:
+        """Start a worker of the queue at `queue` (host:port); any number can run at once."""
+        name = f"transcoder-{number}"
+        return self._start(
+            name,
+            "transcoder",
+            TRANSCODER_IDENTITY=str(self.certs / "transcoder"),
+            TRANSCODER_QUEUE=queue,
+            TRANSCODER_WORK=str(self.folder / name),
+            **variables,
+        )
+
+    def _start(self, name: str, module: str, **variables: str) -> Service:
+        log = EventLog(self.folder / f"{name}.log")
+        with log.path.open("ab") as output:
+            since = output.tell()
+            process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, "PYTHONPATH": _PYTHONPATH, "LOG_FORMAT": "json", **variables},
+            )
+        try:
+            event = log.wait_for(
+                lambda event: event["event"] in _STARTED,
+                since=since,
+                seconds=_START_SECONDS,
+                while_true=lambda: process.poll() is None,
+            )
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        port = str(event.get("address", "")).rpartition(":")[2]
+        return Service(name, process, log, f"localhost:{port}" if port else "")
+
+
+@contextmanager
+def running_stack(folder: Path) -> Iterator[tuple[Stack, Service, Service]]:
+    """Yield a stack with both services running: (stack, queue, gateway)."""
+    stack = Stack(folder)
+    stack.write_certificates()
+    with stack.start_queue() as queue, stack.start_gateway(queue.address) as gateway:
+        yield stack, queue, gateway

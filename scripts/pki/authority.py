@@ -1,0 +1,195 @@
+"""How a certificate is made: root CA, issuing CA, leaf, each a short list of facts to sign.
+
+authority = Authority.create()
+gateway = authority.issue(identity_named("gateway"))
+expired = authority.issue(identity_named("gateway"), not_after=an_hour_ago)
+impostor = Authority.create()  # the same name on every certificate, but other keys
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, Self
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID, ObjectIdentifier
+
+from pki.extensions import (
+    CA_KEY_USAGE,
+    LEAF_KEY_USAGE,
+    NAME_CONSTRAINTS,
+    extended_key_usage,
+    subject_alternative_name,
+)
+from pki.identities import TRUST_DOMAIN, Identity
+from pki.pem import PrivateKey, certificate_pem, key_pem
+
+KeyType = Literal["ec", "rsa"]
+
+NEW_KEY: Final[Mapping[KeyType, Callable[[], PrivateKey]]] = {
+    "ec": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "rsa": lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048),
+}
+
+ROOT_LIFE: Final = dt.timedelta(days=10 * 365)
+ISSUING_LIFE: Final = dt.timedelta(days=3 * 365)
+DEFAULT_LEAF_DAYS: Final = 30
+
+# The clock of whoever verifies may be a little behind ours.
+BACKDATE: Final = dt.timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A CA's certificate and private key."""
+
+    certificate: x509.Certificate
+    key: PrivateKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A leaf and what its owner needs to use it: `chain_pem` is leaf + issuing CA."""
+
+    certificate: x509.Certificate
+    chain_pem: bytes
+    key_pem: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """The root that everybody trusts, and the issuing CA that signs the leaves.
+
+    `root_key` is needed only to make an issuing CA, so it may be None: kept elsewhere.
+    """
+
+    root: x509.Certificate
+    issuing: Signer
+    root_key: PrivateKey | None = field(default=None, repr=False)
+
+    @classmethod
+    def create(cls, *, key_type: KeyType = "ec", now: dt.datetime | None = None) -> Self:
+        """Make a new root and a new issuing CA, valid from `now` (aware; default: the clock)."""
+        begin = (now or dt.datetime.now(dt.UTC)) - BACKDATE
+        root_key, issuing_key = NEW_KEY[key_type](), NEW_KEY[key_type]()
+        root = _sign(
+            subject=f"{TRUST_DOMAIN} root CA",
+            key=root_key,
+            life=(begin, begin + ROOT_LIFE),
+            critical=[x509.BasicConstraints(ca=True, path_length=1), CA_KEY_USAGE],
+        )
+        issuing = _sign(
+            subject=f"{TRUST_DOMAIN} issuing CA",
+            key=issuing_key,
+            life=(begin, begin + ISSUING_LIFE),
+            critical=[
+                x509.BasicConstraints(ca=True, path_length=0),
+                CA_KEY_USAGE,
+                NAME_CONSTRAINTS,
+            ],
+            issuer=Signer(root, root_key),
+        )
+        return cls(root, Signer(issuing, issuing_key), root_key)
+
+    @property
+    def ca_pem(self) -> bytes:
+        """The root certificate: what a peer needs to trust what this authority issues."""
+        return certificate_pem(self.root)
+
+    def issue(
+        self,
+        identity: Identity,
+        *,
+        days: int = DEFAULT_LEAF_DAYS,
+        not_before: dt.datetime | None = None,
+        not_after: dt.datetime | None = None,
+        ekus: Sequence[ObjectIdentifier] | None = None,
+        uris: Sequence[str] | None = None,
+        dns_names: Sequence[str] | None = None,
+        key_type: KeyType = "ec",
+    ) -> Issued:
+        """Make a key and a leaf for `identity`, valid from five minutes ago and for `days`.
+
+        Every other argument replaces what `identity` says, to make certificates that must be
+        refused; an empty sequence leaves it out. Dates are aware. The leaf ends with the issuing
+        CA at the latest: past that nobody could verify it (RFC 5280, section 6.1.3).
+        """
+        now = dt.datetime.now(dt.UTC)
+        end = min(
+            not_after or now + dt.timedelta(days=days),
+            self.issuing.certificate.not_valid_after_utc,
+        )
+        key = NEW_KEY[key_type]()
+        leaf = _sign(
+            subject=identity.name,
+            key=key,
+            life=(not_before or min(now, end) - BACKDATE, end),
+            critical=[x509.BasicConstraints(ca=False, path_length=None), LEAF_KEY_USAGE],
+            others=[
+                *extended_key_usage(identity.ekus if ekus is None else ekus),
+                *subject_alternative_name(
+                    uris=[identity.uri] if uris is None else uris,
+                    dns_names=identity.dns_names if dns_names is None else dns_names,
+                ),
+            ],
+            issuer=self.issuing,
+        )
+        chain_pem = certificate_pem(leaf) + certificate_pem(self.issuing.certificate)
+        return Issued(leaf, chain_pem, key_pem(key))
+
+
+def is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether `issuer` is named as the issuer of `subject` and its key made the signature."""
+    try:
+        subject.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _sign(
+    *,
+    subject: str,
+    key: PrivateKey,
+    life: tuple[dt.datetime, dt.datetime],
+    critical: Sequence[x509.ExtensionType],
+    others: Sequence[x509.ExtensionType] = (),
+    issuer: Signer | None = None,
+) -> x509.Certificate:
+    """Sign one certificate; without `issuer`, by its own key."""
+    begin, end = life
+    name = _name(subject)
+    ski = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    issuer_ski = _ski(issuer.certificate) if issuer else ski
+    aki = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_ski)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer.certificate.subject if issuer else name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(end)
+    )
+    for extension in critical:
+        builder = builder.add_extension(extension, critical=True)
+    for extension in (*others, ski, aki):
+        builder = builder.add_extension(extension, critical=False)
+    return builder.sign(issuer.key if issuer else key, hashes.SHA256())
+
+
+def _name(common_name: str) -> x509.Name:
+    """Name a certificate for human eyes (a browser's dialog); programs look at the SAN alone."""
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, TRUST_DOMAIN),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+
+
+def _ski(certificate: x509.Certificate) -> x509.SubjectKeyIdentifier:
+    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value

@@ -1,0 +1,77 @@
+"""Which files lie where under certs/, who may read each, and what each is for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Final
+
+from pki.identities import IDENTITIES, Identity
+
+PUBLIC: Final = 0o644
+SECRET: Final = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """`holds` says what is in it, `belongs` where it may be copied to."""
+
+    name: str
+    mode: int
+    holds: str
+    belongs: str
+
+
+CA_FOLDER: Final = "ca"
+ROOT_CERTIFICATE: Final = File(
+    "ca-certificate.crt", PUBLIC, "the root: whom to trust", "everybody; it is no secret"
+)
+ROOT_KEY: Final = File(
+    "ca-private-key.pem", SECRET, "makes issuing CAs", "nobody; best moved to an offline medium"
+)
+ISSUING_CERTIFICATE: Final = File(
+    "issuing-certificate.crt",
+    PUBLIC,
+    "the CA that signs the leaves",
+    "everybody; it is part of every chain",
+)
+ISSUING_KEY: Final = File(
+    "issuing-private-key.pem", SECRET, "signs leaves", "nobody; stays where certificates are made"
+)
+CA_FILES: Final = (ROOT_CERTIFICATE, ROOT_KEY, ISSUING_CERTIFICATE, ISSUING_KEY)
+
+CHAIN: Final = File(
+    "certificate.crt", PUBLIC, "leaf + issuing CA: who I am", "everybody; every peer is shown it"
+)
+PRIVATE_KEY: Final = File(
+    "private-key.pem", SECRET, "proves that I am who I say", "this identity alone"
+)
+KEY_PAIR: Final = File(
+    "key-pair.pem", SECRET, "key + chain in one file", "this identity alone; replaced in one step"
+)
+PKCS12: Final = File(
+    "client.p12", SECRET, "key, chain and root, for a browser", "this person alone (--pkcs12)"
+)
+IDENTITY_FILES: Final = (ROOT_CERTIFICATE, CHAIN, PRIVATE_KEY, KEY_PAIR, PKCS12)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A path that this program makes; `identity` says whose file it is (None: folders, the CA)."""
+
+    path: Path
+    mode: int
+    identity: Identity | None = None
+
+
+def entries(folder: Path) -> Iterator[Entry]:
+    """Yield every path that may exist below `folder`, a folder before its content."""
+    yield Entry(folder / CA_FOLDER, 0o700)
+    for file in CA_FILES:
+        yield Entry(folder / CA_FOLDER / file.name, file.mode)
+    for identity in IDENTITIES:
+        # A service's user does not own its folder, so it enters with the right of the others.
+        name = PurePath(identity.name)
+        for path in (*name.parents[:-1], name):
+            yield Entry(folder / path, 0o755)
+        for file in IDENTITY_FILES:
+            yield Entry(folder / name / file.name, file.mode, identity=identity)

@@ -1,0 +1,90 @@
+"""What there is, as a table, and what each file is for."""
+
+import datetime as dt
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
+
+from pki.identities import IDENTITIES
+from pki.layout import (
+    CA_FILES,
+    CA_FOLDER,
+    CHAIN,
+    IDENTITY_FILES,
+    ISSUING_CERTIFICATE,
+    ROOT_CERTIFICATE,
+)
+from pki.pem import parse_certificates
+
+_EKU_NAMES: Final[dict[ObjectIdentifier, str]] = {
+    ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
+    ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
+}
+
+
+def certificates_table(folder: Path, *, now: dt.datetime) -> str:
+    """Return a line for each CA and each identity: its names, its EKU, and the days it has left."""
+    places = [
+        ("root CA", folder / CA_FOLDER / ROOT_CERTIFICATE.name),
+        ("issuing CA", folder / CA_FOLDER / ISSUING_CERTIFICATE.name),
+        *((identity.name, folder / identity.name / CHAIN.name) for identity in IDENTITIES),
+    ]
+    rows = [(name, *_describe(path, now)) for name, path in places]
+    return _align([("IDENTITY", "DAYS LEFT", "EKU", "NAMES"), *rows])
+
+
+def files_table() -> str:
+    """Return a line for each kind of file: what it holds, and to whom it may be given."""
+    ca = [(f"ca/{file.name}", file.holds, file.belongs) for file in CA_FILES]
+    identity = [(f"<identity>/{file.name}", file.holds, file.belongs) for file in IDENTITY_FILES]
+    return _align([("FILE", "HOLDS", "MAY BE GIVEN TO"), *ca, *identity])
+
+
+def folders_table() -> str:
+    """Return a line for each folder: whoever it is for gets it whole, and no other folder."""
+    rows = [(f"{identity.name}/", identity.purpose) for identity in IDENTITIES]
+    return _align([("FOLDER", "FOR THE ONE THAT"), *rows])
+
+
+def _describe(path: Path, now: dt.datetime) -> tuple[str, str, str]:
+    try:
+        certificate = parse_certificates(path.read_bytes())[0]
+        return (
+            _days_left(certificate, now),
+            ", ".join(_ekus(certificate)) or "-",
+            ", ".join(_names(certificate)) or "-",
+        )
+    except OSError as error:
+        return "-", "-", f"({error.strerror})"
+    except ValueError:
+        return "-", "-", "(damaged; run this without --show)"
+
+
+def _days_left(certificate: x509.Certificate, now: dt.datetime) -> str:
+    left = certificate.not_valid_after_utc - now
+    return f"{left / dt.timedelta(days=1):.1f}" if left > dt.timedelta(0) else "expired"
+
+
+def _ekus(certificate: x509.Certificate) -> Iterator[str]:
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.ExtendedKeyUsage):
+            yield from (_EKU_NAMES.get(eku, eku.dotted_string) for eku in extension.value)
+
+
+def _names(certificate: x509.Certificate) -> Iterator[str]:
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.SubjectAlternativeName):
+            yield from (str(name.value) for name in extension.value)
+
+
+def _align(rows: Iterable[Sequence[str]]) -> str:
+    columns = list(zip(*(rows := list(rows)), strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)

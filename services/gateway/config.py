@@ -1,0 +1,47 @@
+"""The gateway's settings: read once from the environment, never changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from mtls.environment import Address, Environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """README.md says what each setting is for; times are in seconds."""
+
+    listen: Address
+    metrics: Address | None
+    identity: Path
+    queue: Address
+    max_upload_bytes: int
+    max_connections: int
+    call_seconds: float
+    idle_seconds: float
+    transfer_seconds: float
+    watch_seconds: float
+    heartbeat_seconds: float
+    grace_seconds: float
+    log_format: str
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str]) -> Self:
+        """Read the settings. Raises `ConfigurationError`, which names the variable at fault."""
+        env = Environment(variables)
+        return cls(
+            listen=env.address("GATEWAY_LISTEN", "127.0.0.1:8443"),
+            metrics=env.optional_address("GATEWAY_METRICS"),
+            identity=env.path("GATEWAY_IDENTITY"),
+            queue=env.address("GATEWAY_QUEUE"),
+            max_upload_bytes=env.integer("GATEWAY_MAX_UPLOAD_BYTES", 2 * 1024**3, minimum=1),
+            max_connections=env.integer("GATEWAY_MAX_CONNECTIONS", 1000, minimum=1),
+            call_seconds=env.seconds("GATEWAY_CALL_SECONDS", 5, minimum=0.1),
+            idle_seconds=env.seconds("GATEWAY_IDLE_SECONDS", 30, minimum=0.1),
+            transfer_seconds=env.seconds("GATEWAY_TRANSFER_SECONDS", 3600, minimum=1),
+            watch_seconds=env.seconds("GATEWAY_WATCH_SECONDS", 3600, minimum=0.1),
+            heartbeat_seconds=env.seconds("GATEWAY_HEARTBEAT_SECONDS", 15, minimum=0.01),
+            grace_seconds=env.seconds("GATEWAY_GRACE_SECONDS", 20, maximum=600),
+            log_format=env.choice("LOG_FORMAT", ("console", "json"), "console"),
+        )

@@ -1,0 +1,119 @@
+"""A file that can be got, which part of it a request wants, and the headers with it (RFC 9110)."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from aiohttp import hdrs, web
+
+from gateway.errors import RenditionNotFound
+from gateway.ranges import ByteRange, parse_range
+from videoqueue_api.v1.video_queue_pb2 import Video
+
+_MAX_NAME_LENGTH: Final = 100
+# Anything else may mean something to a header, a shell or a file system.
+_NOT_IN_A_NAME: Final = re.compile(r"[^\w.-]+")
+_NOT_ASCII: Final = re.compile(r"[^\x21-\x7e]")
+_SUFFIXES: Final[Mapping[str, str]] = {
+    "image/jpeg": ".jpg",
+    "video/mp4": ".mp4",
+    "video/mpeg": ".mpg",
+    "video/quicktime": ".mov",
+    "video/webm": ".webm",
+    "video/x-matroska": ".mkv",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A source or a rendition: its bytes never change, so their SHA-256 (hex) is a strong tag."""
+
+    name: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    # What we made ourselves may be shown. What was uploaded is saved, and never taken for a page.
+    disposition: str
+
+    @property
+    def etag(self) -> str:
+        """The entity tag (section 8.8.3)."""
+        return f'"{self.sha256}"'
+
+
+def source_of(video: Video) -> StoredFile:
+    """Return the file that was uploaded."""
+    return StoredFile(
+        name=file_name(video.title, video.content_type),
+        content_type=video.content_type,
+        size_bytes=video.size_bytes,
+        sha256=video.sha256.hex(),
+        disposition="attachment",
+    )
+
+
+def rendition_of(video: Video, name: str) -> StoredFile:
+    """Return the rendition of that name. Raises `RenditionNotFound`."""
+    for rendition in video.renditions:
+        if rendition.name == name:
+            return StoredFile(
+                name=file_name(f"{video.title}-{name}", rendition.content_type),
+                content_type=rendition.content_type,
+                size_bytes=rendition.size_bytes,
+                sha256=rendition.sha256.hex(),
+                disposition="inline",
+            )
+    raise RenditionNotFound
+
+
+def is_known(request: web.Request, file: StoredFile) -> bool:
+    """Whether the client has the file already (If-None-Match, section 13.1.2)."""
+    return any(tag.value in {"*", file.sha256} for tag in request.if_none_match or ())
+
+
+def wanted_range(request: web.Request, file: StoredFile) -> ByteRange | None:
+    """Return the range to send, or None for the whole. Raises `RangeNotSatisfiable`.
+
+    Only GET knows ranges (section 14.2). If-Range asks for the whole unless it names the very
+    file that we have (section 13.1.5); there is no date that it could name.
+    """
+    header = request.headers.get(hdrs.RANGE)
+    if header is None or request.method != hdrs.METH_GET:
+        return None
+    if request.headers.get(hdrs.IF_RANGE, file.etag) != file.etag:
+        return None
+    return parse_range(header, file.size_bytes)
+
+
+def caching_headers(file: StoredFile) -> dict[str, str]:
+    """Return the headers that a 304 has too (section 15.4.5)."""
+    return {
+        hdrs.ETAG: file.etag,
+        # To be kept by the client alone, and shown only after its certificate was seen again.
+        hdrs.CACHE_CONTROL: "private, no-cache",
+    }
+
+
+def file_headers(file: StoredFile, part: ByteRange | None) -> dict[str, str]:
+    """Return the headers of a response with the file, or `part` of it."""
+    ascii_name = _NOT_ASCII.sub("_", file.name)
+    headers = caching_headers(file) | {
+        hdrs.ACCEPT_RANGES: "bytes",
+        hdrs.CONTENT_LENGTH: str(part.length if part else file.size_bytes),
+        hdrs.CONTENT_TYPE: file.content_type,
+        hdrs.CONTENT_DISPOSITION: (  # both forms of the name: RFC 6266, section 4.3
+            f"{file.disposition}; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(file.name)}"
+        ),
+        "X-Content-Type-Options": "nosniff",
+    }
+    if part:
+        headers[hdrs.CONTENT_RANGE] = part.content_range(file.size_bytes)
+    return headers
+
+
+def file_name(title: str, content_type: str) -> str:
+    """Return a file name made of the title: no folder, nothing hidden, nothing to be quoted."""
+    stem = _NOT_IN_A_NAME.sub("_", title)[:_MAX_NAME_LENGTH].strip("._-") or "video"
+    return stem + _SUFFIXES.get(content_type, "")

@@ -1,0 +1,170 @@
+"""From HTTP to the queue's calls and back. Whoever gets here has passed policy.py."""
+
+import asyncio
+from contextlib import aclosing, suppress
+from functools import cache
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from mtls.peer import peer_of_request
+from mtls.spiffe import SpiffeId
+
+import orjson
+from aiohttp import web
+
+from gateway.downloads import send
+from gateway.errors import ClientTooSlow, InvalidRequest, QueueTimedOut
+from gateway.events import RETRY, event_id, relay, status_event
+from gateway.files import rendition_of, source_of
+from gateway.keys import CONFIG, QUEUE, STOPPING
+from gateway.multipart import CHUNK_BYTES, FormReader
+from gateway.parameters import page_of, video_id_of
+from gateway.representation import THUMBNAIL, is_final, page_json, video_json
+from gateway.timeouts import within
+from gateway.uploads import check_headers, read_upload
+
+
+async def list_videos(request: web.Request) -> web.Response:
+    """Answer with a page of videos, newest first."""
+    size, token = page_of(request.query)
+    page = await request.app[QUEUE].list_videos(size, token, _caller(request))
+    return _json(page_json(page))
+
+
+async def get_video(request: web.Request) -> web.Response:
+    """Answer with one video."""
+    video = await request.app[QUEUE].get_video(video_id_of(request), _caller(request))
+    return _json(video_json(video))
+
+
+async def delete_video(request: web.Request) -> web.Response:
+    """Remove a video."""
+    await request.app[QUEUE].delete_video(video_id_of(request), _caller(request))
+    return web.Response(status=HTTPStatus.NO_CONTENT)
+
+
+async def upload_video(request: web.Request) -> web.Response:
+    """Pass a form's file on to the queue while it arrives."""
+    limit = request.app[CONFIG].max_upload_bytes
+    boundary = check_headers(request.headers, max_upload_bytes=limit)
+    await _send_continue(request)
+    form = FormReader(lambda: _read_body(request), boundary)
+    metadata, chunks = await read_upload(form, max_upload_bytes=limit)
+    metadata.size_limit_bytes = request.content_length or 0
+    video = await request.app[QUEUE].upload(metadata, chunks, _caller(request))
+    response = _json(video_json(video), status=HTTPStatus.CREATED)
+    response.headers["Location"] = f"/videos/{video.id}"
+    return response
+
+
+async def get_source(request: web.Request) -> web.StreamResponse:
+    """Send what was uploaded, or a range of it."""
+    queue, caller = request.app[QUEUE], _caller(request)
+    video = await queue.get_video(video_id_of(request), caller)
+    return await send(
+        request,
+        source_of(video),
+        lambda offset, length: queue.download(video.id, offset, length, caller),
+    )
+
+
+async def get_rendition(request: web.Request) -> web.StreamResponse:
+    """Send a rendition, or a range of it: so a player can seek."""
+    return await _send_rendition(request, request.match_info["name"])
+
+
+async def get_thumbnail(request: web.Request) -> web.StreamResponse:
+    """Send the picture that stands for the video."""
+    return await _send_rendition(request, THUMBNAIL)
+
+
+async def _send_rendition(request: web.Request, name: str) -> web.StreamResponse:
+    queue, caller = request.app[QUEUE], _caller(request)
+    video = await queue.get_video(video_id_of(request), caller)
+    return await send(
+        request,
+        rendition_of(video, name),
+        lambda offset, length: queue.download_rendition(video.id, name, offset, length, caller),
+    )
+
+
+async def watch_video(request: web.Request) -> web.StreamResponse:
+    """Tell of every change of a video, as server-sent events, until its status is final."""
+    config, video_id = request.app[CONFIG], video_id_of(request)
+
+    async def write(event: bytes) -> None:
+        async with within(config.idle_seconds, ClientTooSlow()):
+            await response.write(event)
+
+    async with aclosing(request.app[QUEUE].watch(video_id, _caller(request))) as videos:
+        async with within(config.call_seconds, QueueTimedOut()):
+            first = await anext(videos)
+        if is_final(first) and request.headers.get("Last-Event-ID") == event_id(first):
+            # Nothing more will ever come. This status alone keeps a browser from asking again
+            # (HTML standard, section 9.2.3).
+            return web.Response(status=HTTPStatus.NO_CONTENT)
+        response = web.StreamResponse(
+            headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
+        )
+        if request.method == "HEAD":
+            return response
+        await response.prepare(request)
+        await write(RETRY + status_event(first))
+        await relay(
+            video_id,
+            videos,
+            write,
+            heartbeat_seconds=config.heartbeat_seconds,
+            until=_wait(request.app[STOPPING], config.watch_seconds),
+        )
+    return response
+
+
+async def get_health(request: web.Request) -> web.Response:
+    """Answer whether the gateway can do its work: for that it needs the queue."""
+    await request.app[QUEUE].check_health(_caller(request))
+    return _json({"status": "ok"})
+
+
+async def get_openapi(_request: web.Request) -> web.Response:
+    """Answer with the description of this API."""
+    return web.Response(body=_openapi(), content_type="application/json")
+
+
+async def postpone_continue(_request: web.Request) -> None:
+    """Not yet answer `Expect: 100-continue`: the upload is still to be allowed."""
+
+
+async def _send_continue(request: web.Request) -> None:
+    """Ask for the body if the client waits for that (RFC 9110, section 10.1.1)."""
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # this was not yet the response
+
+
+async def _read_body(request: web.Request) -> bytes:
+    """Return the next bytes of the body, b"" at its end."""
+    async with within(request.app[CONFIG].idle_seconds, ClientTooSlow()):
+        try:
+            return await request.content.read(CHUNK_BYTES)
+        except web.RequestPayloadError as error:
+            raise InvalidRequest("The body of the request is malformed: send it again.") from error
+
+
+def _caller(request: web.Request) -> SpiffeId:
+    return peer_of_request(request).spiffe_id
+
+
+def _json(content: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    return web.Response(status=status, body=orjson.dumps(content), content_type="application/json")
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
+@cache
+def _openapi() -> bytes:
+    return Path(__file__).with_name("openapi.json").read_bytes()

@@ -1,0 +1,60 @@
+"""Listening: the limits on connections, and the end of the server without broken requests."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final, cast
+
+from mtls.environment import Address
+from mtls.http_listener import Limits, ListenError, listening
+from mtls.identity import Identity
+from mtls.metrics_endpoint import serving_metrics
+
+from aiohttp import web
+
+from gateway.app import create_app
+from gateway.config import Config
+from gateway.errors import StartError
+
+_KEEPALIVE_SECONDS: Final = 75  # for the first request to arrive, and between two
+_LINGER_SECONDS: Final = 5  # to read on after an early refusal, so that the client gets to see it
+
+
+@asynccontextmanager
+async def serving(config: Config, identity: Identity) -> AsyncIterator[Address]:
+    """Serve as `identity`; yield the address, with the real port when the one asked for is 0.
+
+    At the end no connection is accepted any more, and requests get `grace_seconds` to finish.
+    Raises `StartError`.
+    """
+    runner = web.AppRunner(
+        create_app(config, identity),
+        access_log=None,  # every failure is logged; a line for each success costs a quarter more
+        handler_cancellation=True,  # a client that goes away takes its call to the queue along
+        auto_decompress=False,  # a few bytes could become gigabytes
+        keepalive_timeout=_KEEPALIVE_SECONDS,
+        lingering_time=_LINGER_SECONDS,
+        max_line_size=8 * 1024,
+        max_field_size=8 * 1024,
+        max_headers=64,
+        shutdown_timeout=config.grace_seconds,
+    )
+    try:
+        async with serving_metrics(config.metrics, identity):
+            await runner.setup()
+            server = cast("web.Server", runner.server)  # now it has one
+            try:
+                async with _listening(server, config, identity) as address:
+                    yield address
+            finally:
+                await runner.cleanup()
+    except ListenError as error:
+        raise StartError(f"{error} Set GATEWAY_LISTEN or GATEWAY_METRICS.") from error
+
+
+def _listening(
+    server: web.Server, config: Config, identity: Identity
+) -> AbstractAsyncContextManager[Address]:
+    limits = Limits(
+        max_connections=config.max_connections, open_connections=lambda: len(server.connections)
+    )
+    return listening(config.listen, identity, server, limits)

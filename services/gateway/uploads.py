@@ -1,0 +1,101 @@
+"""What an upload must look like, from its headers to its last byte."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from pathlib import PurePosixPath
+from typing import Final
+
+from gateway.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from gateway.multipart import FormReader, Part, boundary_of
+from videoqueue_api.v1.video_queue_pb2 import UploadMetadata
+
+FILE: Final = "file"
+FIELDS: Final = ("title", "description")
+MAX_FIELD_BYTES: Final = 16 * 1024
+
+# Room for the fields, and for the boundaries and headers around them and the file.
+_MAX_FORM_OVERHEAD_BYTES: Final = 64 * 1024
+# What a browser names the file, and what curl calls every file whose suffix it does not know.
+_CONTENT_TYPE: Final = re.compile(
+    r"video/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}|application/octet-stream"
+)
+_DEFAULT_CONTENT_TYPE: Final = "application/octet-stream"
+
+
+def check_headers(headers: Mapping[str, str], *, max_upload_bytes: int) -> str:
+    """Return the boundary of the form. Raises for what need not be read to be refused."""
+    boundary = boundary_of(headers.get("Content-Type", ""))
+    # What the browser sees as the file would be its compressed form (RFC 9110, section 15.5.16).
+    if boundary is None or headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMedia
+    length = int(headers.get("Content-Length", 0))  # the HTTP parser lets only digits through
+    if length > max_upload_bytes + _MAX_FORM_OVERHEAD_BYTES:
+        raise _too_large(max_upload_bytes)
+    return boundary
+
+
+async def read_upload(
+    form: FormReader, *, max_upload_bytes: int
+) -> tuple[UploadMetadata, AsyncIterator[bytes]]:
+    """Read the fields; return them and the chunks of the file, which are read one at a time.
+
+    A form that lacks its end raises while the chunks are read: so the last of them is followed
+    by StopAsyncIteration only if the form was whole.
+    """
+    fields: dict[str, str] = {}
+    while (part := await form.next_part()) and part.name != FILE:
+        if part.name not in FIELDS:
+            raise InvalidRequest(
+                f"The form has a part {part.name[:100]!r}: send title, description and file only."
+            )
+        if part.name in fields:
+            raise InvalidRequest(f"The form has two parts {part.name!r}: send one.")
+        fields[part.name] = await _read_field(form, part)
+    if part is None:
+        raise InvalidRequest("The form has no part `file`: send it last, `curl -F file=@clip.mp4`.")
+    content_type = part.content_type or _DEFAULT_CONTENT_TYPE
+    if not _CONTENT_TYPE.fullmatch(content_type):
+        raise UnsupportedMedia(
+            f"The part `file` is {content_type[:100]}, not a video: "
+            "if it is one, say so with `curl -F 'file=@clip.mp4;type=video/mp4'`."
+        )
+    metadata = UploadMetadata(
+        title=fields.get("title") or _title_from(part.file_name),
+        description=fields.get("description", ""),
+        content_type=content_type,
+    )
+    return metadata, _read_file(form, max_upload_bytes)
+
+
+async def _read_field(form: FormReader, part: Part) -> str:
+    value = bytearray()
+    while chunk := await form.read_chunk():
+        value += chunk
+        if len(value) > MAX_FIELD_BYTES:
+            raise InvalidRequest(f"{part.name} is longer than {MAX_FIELD_BYTES} bytes: shorten it.")
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{part.name} is not UTF-8: send it in that encoding.") from error
+
+
+def _title_from(file_name: str | None) -> str:
+    """Return the file name without folder and suffix; some clients send a Windows path."""
+    return PurePosixPath((file_name or "").replace("\\", "/")).stem
+
+
+async def _read_file(form: FormReader, max_upload_bytes: int) -> AsyncIterator[bytes]:
+    size_bytes = 0
+    while chunk := await form.read_chunk():
+        size_bytes += len(chunk)
+        if size_bytes > max_upload_bytes:
+            raise _too_large(max_upload_bytes)
+        yield chunk
+    if extra := await form.next_part():
+        raise InvalidRequest(
+            f"The part {extra.name[:100]!r} comes after the file: put `file` last in the form."
+        )
+
+
+def _too_large(max_upload_bytes: int) -> TooLarge:
+    return TooLarge(f"A video may have {max_upload_bytes} bytes at most: send a smaller one.")

@@ -1,0 +1,63 @@
+"""Reading what a certificate says: the rules are the same for our own and for a peer's."""
+
+from enum import Enum
+from typing import Final
+
+from mtls.errors import MtlsError
+from mtls.spiffe import SpiffeId
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
+
+
+class CertificateError(MtlsError):
+    """The certificate does not say what it must say."""
+
+
+class Role(Enum):
+    """What a certificate is for: its extended key usage (RFC 5280, section 4.2.1.12)."""
+
+    SERVER = "serverAuth"
+    CLIENT = "clientAuth"
+
+
+_PURPOSES: Final[dict[Role, ObjectIdentifier]] = {
+    Role.SERVER: ExtendedKeyUsageOID.SERVER_AUTH,
+    Role.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH,
+}
+
+
+def spiffe_id_of(certificate: x509.Certificate) -> SpiffeId:
+    """Return the one SPIFFE ID in the subjectAltName; the common name is never looked at.
+
+    Exactly one URI is allowed (X509-SVID specification, section 2): of two names, which one is
+    meant? Raises `CertificateError`, or `SpiffeIdError` when the URI is not a SPIFFE ID.
+    """
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        raise CertificateError(
+            "The certificate has no subjectAltName; it must name one SPIFFE ID."
+        ) from None
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    if len(uris) != 1:
+        raise CertificateError(
+            f"The certificate has {len(uris)} URI names; it must have one, its SPIFFE ID."
+        )
+    return SpiffeId.parse(uris[0])
+
+
+def check_purpose(certificate: x509.Certificate, role: Role) -> None:
+    """Require that the certificate says what it is for.
+
+    TLS libraries take a certificate without extended key usage for one that may do everything
+    (RFC 5280, section 4.2.1.12). Here it may do nothing. Raises `CertificateError`.
+    """
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        raise CertificateError(
+            f"The certificate has no extended key usage; it needs {role.value}."
+        ) from None
+    if _PURPOSES[role] not in usages:
+        raise CertificateError(f"The certificate's extended key usage lacks {role.value}.")

@@ -1,0 +1,8 @@
+"""The base of every error that this library raises."""
+
+
+class MtlsError(Exception):
+    """Something is wrong with an identity, a peer or its rights."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").strip())

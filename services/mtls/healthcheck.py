@@ -1,0 +1,87 @@
+"""Asks a service over mutual TLS whether it is alive; made for container health checks.
+
+    python -m mtls.healthcheck grpc://video-queue:50051 --identity /certs/probe
+    python -m mtls.healthcheck https://gateway:8443/healthz --identity /certs/probe
+
+Exits with 0 if it is, and with 1 and one line on standard error if not.
+"""
+
+import argparse
+import http.client
+import sys
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from mtls.certificates import Role
+from mtls.errors import MtlsError
+from mtls.identity import Identity, load_identity
+
+_TIMEOUT_SECONDS: Final = 5
+
+
+class UnhealthyError(MtlsError):
+    """The service answered that it is not well."""
+
+
+def check_grpc(url: SplitResult, identity: Identity) -> None:
+    """Call grpc.health.v1.Health/Check. Raises `UnhealthyError`."""
+    from mtls.grpc_endpoint import channel_credentials
+
+    import grpc
+    from grpc_health.v1 import health_pb2
+
+    with grpc.secure_channel(url.netloc, channel_credentials(identity)) as channel:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
+            answer = check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_SECONDS)
+        except grpc.RpcError as error:
+            raise UnhealthyError(str(error)) from error
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        raise UnhealthyError
+
+
+def check_https(url: SplitResult, identity: Identity) -> None:
+    """Send GET. Raises `UnhealthyError`."""
+    from mtls.http_endpoint import client_context
+
+    connection = http.client.HTTPSConnection(
+        url.hostname or "", url.port, context=client_context(identity), timeout=_TIMEOUT_SECONDS
+    )
+    try:
+        connection.request("GET", url.path or "/")
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise UnhealthyError(str(error)) from error
+    finally:
+        connection.close()
+    if status != http.HTTPStatus.OK:
+        raise UnhealthyError(f"The service answered with HTTP status {status}.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check the service at the URL given; return the exit code."""
+    parser = argparse.ArgumentParser(prog="mtls.healthcheck", description=__doc__)
+    parser.add_argument("url", type=urlsplit, help="grpc://HOST:PORT or https://HOST:PORT/PATH")
+    parser.add_argument(
+        "--identity", type=Path, required=True, help="folder of the probe's certificate"
+    )
+    options = parser.parse_args(arguments)
+    checks = {"grpc": check_grpc, "https": check_https}
+    if options.url.scheme not in checks:
+        parser.error("the URL begins with grpc:// or https://")
+    try:
+        identity = load_identity(options.identity, roles=frozenset({Role.CLIENT}))
+        checks[options.url.scheme](options.url, identity)
+    except MtlsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Accepting HTTP connections: bounded, and so that a refusal can say where it came from.
+
+`loop.create_server(ssl=...)` tells nobody a connection's address before the handshake has
+succeeded. So connections are accepted here, one by one, and handed to the event loop's TLS.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+
+from mtls.alerts import PEER
+from mtls.environment import Address
+from mtls.errors import MtlsError
+from mtls.events import log_limited
+from mtls.http_endpoint import server_context
+from mtls.identity import Identity
+
+_BACKLOG: Final = 128  # connections that wait to be accepted
+_TLS_SECONDS: Final = 10.0  # for a handshake, and for the goodbye at the end
+_RETRY_SECONDS: Final = 1.0  # until file descriptors may have become free
+
+
+class ListenError(MtlsError):
+    """The address cannot be listened to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many connections at once, those in their handshake included.
+
+    `open_connections` counts those beyond it: only the protocols know when they end.
+    """
+
+    max_connections: int
+    open_connections: Callable[[], int]
+
+
+@asynccontextmanager
+async def listening(
+    address: Address,
+    identity: Identity,
+    new_protocol: Callable[[], asyncio.BaseProtocol],
+    limits: Limits,
+    *,
+    endpoint: str = "http",
+) -> AsyncIterator[Address]:
+    """Listen as `identity`; yield the address, with the real port when the one asked for is 0.
+
+    `new_protocol` is called for each connection. Those that are open at the end stay open.
+    Raises `ListenError`.
+    """
+    context = server_context(identity, endpoint=endpoint)
+    loop = asyncio.get_running_loop()
+    handshakes: set[asyncio.Task[None]] = set()
+
+    async def shake_hands(connection: socket.socket, peer: Address) -> None:
+        PEER.set(str(peer))
+        with suppress(OSError):  # reported where it was decided, and the socket is closed
+            await loop.connect_accepted_socket(
+                new_protocol,
+                connection,
+                ssl=context,
+                ssl_handshake_timeout=_TLS_SECONDS,
+                ssl_shutdown_timeout=_TLS_SECONDS,
+            )
+
+    def take(connection: socket.socket, peer: Address) -> None:
+        if len(handshakes) + limits.open_connections() >= limits.max_connections:
+            connection.close()
+            log_limited(
+                "connection.dropped", endpoint, peer=str(peer), limit=limits.max_connections
+            )
+            return
+        task = asyncio.create_task(shake_hands(connection, peer))
+        handshakes.add(task)
+        task.add_done_callback(handshakes.discard)
+
+    sockets = await _bind(address)
+    accepting = [asyncio.create_task(_accept(listener, take)) for listener in sockets]
+    try:
+        yield Address(address.host, sockets[0].getsockname()[1])
+    finally:
+        for task in (*accepting, *handshakes):
+            task.cancel()
+        await asyncio.gather(*accepting, *handshakes, return_exceptions=True)
+        for listener in sockets:
+            listener.close()
+
+
+async def _bind(address: Address) -> list[socket.socket]:
+    """Listen at every IP address that the host has: `localhost` often has two."""
+    sockets: list[socket.socket] = []
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, _, _, _, name in dict.fromkeys(found):
+            listener = socket.create_server(name, family=family, backlog=_BACKLOG)
+            listener.settimeout(0)
+            sockets.append(listener)
+    except OSError as error:
+        for listener in sockets:
+            listener.close()
+        raise ListenError(
+            f"Cannot listen on {address} ({error.strerror}): another program may have the port, "
+            "or the host is not one of this machine's."
+        ) from error
+    return sockets
+
+
+async def _accept(listener: socket.socket, take: Callable[[socket.socket, Address], None]) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            connection, name = await loop.sock_accept(listener)
+        except ConnectionAbortedError:  # it has gone while it waited
+            continue
+        except OSError as error:
+            log_limited("server.cannot_accept", str(error.errno), reason=error.strerror)
+            await asyncio.sleep(_RETRY_SECONDS)
+            continue
+        take(connection, Address(name[0], name[1]))
+        await asyncio.sleep(0)  # a flood that always has one more waiting leaves time for the rest

@@ -1,0 +1,37 @@
+"""Who may do what: a table, and no for everything that is not in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mtls.errors import MtlsError
+from mtls.peer import Peer
+
+
+class Denied(MtlsError):
+    """The peer is known, and may not do this. `rule` says why, for our log and not for the peer."""
+
+    def __init__(self, peer: Peer, action: str, rule: str) -> None:
+        super().__init__(
+            f"{peer.spiffe_id} may not call {action}. "
+            "If it should, its name has to be added to the service's policy."
+        )
+        self.peer = peer
+        self.action = action
+        self.rule = rule
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """For each action, the names (paths of SPIFFE IDs) in our own trust domain that may do it."""
+
+    trust_domain: str
+    allowed: Mapping[str, frozenset[str]]
+
+    def check(self, peer: Peer, action: str) -> None:
+        """Raise `Denied` unless the table names this peer for this action."""
+        if peer.spiffe_id.trust_domain != self.trust_domain:
+            raise Denied(peer, action, f"only peers of {self.trust_domain} are served")
+        if (names := self.allowed.get(action)) is None:
+            raise Denied(peer, action, "no rule names this action")
+        if peer.name not in names:
+            raise Denied(peer, action, "allowed: " + ", ".join(sorted(names)))

@@ -1,0 +1,85 @@
+"""The certificate that a refused client has shown: nobody has vouched for a word of it.
+
+OpenSSL keeps a peer's certificate only when it has verified it, so that for a refused client
+`SSLObject.get_unverified_chain` (Python 3.13) is empty. Only `SSLContext._msg_callback` sees it
+(bpo-37120, made for debugging): this file is the one that depends on it.
+"""
+
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, Self
+
+from cryptography import x509
+
+_HANDSHAKE, _CERTIFICATE = 22, 11  # RFC 8446, sections 5.1 and 4
+_MAX_CHARACTERS: Final = 200
+_MAX_NAMES: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What the leaf says, in printable ASCII and of bounded length; times are ISO 8601, UTC."""
+
+    subject: str
+    names: tuple[str, ...]
+    issuer: str
+    serial: str
+    not_before: str
+    not_after: str
+
+    @classmethod
+    def parse(cls, der: bytes) -> Self | None:
+        """Read a certificate; None if it cannot be read."""
+        try:
+            certificate = x509.load_der_x509_certificate(der)
+            return cls(
+                subject=_printable(certificate.subject.rfc4514_string()),
+                names=tuple(islice(_names(certificate), _MAX_NAMES)),
+                issuer=_printable(certificate.issuer.rfc4514_string()),
+                serial=f"{certificate.serial_number:x}",
+                not_before=certificate.not_valid_before_utc.isoformat(),
+                not_after=certificate.not_valid_after_utc.isoformat(),
+            )
+        except (ValueError, x509.InvalidVersion, x509.DuplicateExtension):
+            return None
+
+
+def _names(certificate: x509.Certificate) -> Iterator[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return
+    for name in names:
+        yield _printable(str(name.value))
+
+
+def _printable(text: str) -> str:
+    """Escape what could forge a line of the log or steer a terminal, and cut what is too long."""
+    escaped = text.encode("unicode_escape").decode("ascii")
+    return escaped if len(escaped) <= _MAX_CHARACTERS else escaped[:_MAX_CHARACTERS] + "..."
+
+
+def keep_presented(context: ssl.SSLContext) -> None:
+    """Give the connections of `context` an attribute `presented`: the peer's leaf, in DER."""
+
+    def on_message(  # the interface prescribes the parameters
+        connection: Any,
+        direction: str,
+        _version: int,
+        content_type: int,
+        message_type: int,
+        body: bytes,
+    ) -> None:
+        if (direction, content_type, message_type) == ("read", _HANDSHAKE, _CERTIFICATE):
+            connection.presented = leaf_of(body)
+
+    context._msg_callback = on_message  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def leaf_of(message: bytes) -> bytes:
+    """Return the first certificate of a Certificate message (RFC 8446, section 4.4.2), or b""."""
+    entries = 4 + 1 + int.from_bytes(message[4:5]) + 3  # type, length, context, length of the list
+    begin = entries + 3
+    return message[begin : begin + int.from_bytes(message[entries:begin])]

@@ -1,0 +1,67 @@
+"""Why was a peer refused: one stable code for what the TLS libraries say in many words."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+
+class Reason(StrEnum):
+    """Why a TLS handshake ended in a refusal."""
+
+    NO_CERTIFICATE = "no_certificate"
+    UNKNOWN_CA = "unknown_ca"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    WRONG_PURPOSE = "wrong_purpose"
+    NAME_NOT_PERMITTED = "name_not_permitted"
+    PLAINTEXT = "plaintext"
+    PROTOCOL_VERSION = "protocol_version"
+    BAD_CERTIFICATE = "bad_certificate"
+    REFUSED_BY_PEER = "refused_by_peer"
+    HANDSHAKE_FAILED = "handshake_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A connection that was turned away, with the words of the library that did it.
+
+    `peer` is its address (host:port), `presented` the leaf certificate that it has shown (DER,
+    empty if there was none): both are known of HTTP alone, since gRPC's C-core tells neither.
+    """
+
+    reason: Reason
+    words: str
+    peer: str | None = None
+    presented: bytes = field(default=b"", repr=False)
+
+    @classmethod
+    def from_words(cls, words: str, peer: str | None = None, presented: bytes = b"") -> "Refusal":
+        """Classify what OpenSSL (aiohttp) or BoringSSL (gRPC) said; the first match counts."""
+        reason = next((reason for needle, reason in _REASONS if needle in words), None)
+        return cls(reason or Reason.HANDSHAKE_FAILED, words, peer, presented)
+
+
+# From the specific to the general. Of two that say the same, one is OpenSSL's, one BoringSSL's.
+_REASONS: Final[tuple[tuple[str, Reason], ...]] = (
+    ("PEER_DID_NOT_RETURN_A_CERTIFICATE", Reason.NO_CERTIFICATE),
+    ("certificate has expired", Reason.EXPIRED),
+    ("certificate is not yet valid", Reason.NOT_YET_VALID),
+    ("unsuitable certificate purpose", Reason.WRONG_PURPOSE),
+    ("unsupported certificate purpose", Reason.WRONG_PURPOSE),
+    ("permitted subtree violation", Reason.NAME_NOT_PERMITTED),
+    ("excluded subtree violation", Reason.NAME_NOT_PERMITTED),
+    ("name constraints but leaf has no SANs", Reason.NAME_NOT_PERMITTED),
+    ("unable to get local issuer certificate", Reason.UNKNOWN_CA),
+    ("unable to get issuer certificate", Reason.UNKNOWN_CA),
+    ("unable to verify the first certificate", Reason.UNKNOWN_CA),
+    ("self-signed certificate", Reason.UNKNOWN_CA),
+    ("self signed certificate", Reason.UNKNOWN_CA),
+    ("certificate signature failure", Reason.UNKNOWN_CA),
+    ("CERTIFICATE_VERIFY_FAILED", Reason.BAD_CERTIFICATE),
+    ("HTTP_REQUEST", Reason.PLAINTEXT),
+    ("WRONG_VERSION_NUMBER", Reason.PLAINTEXT),  # the first bytes are no TLS record
+    ("RECORD_LAYER_FAILURE", Reason.PLAINTEXT),
+    ("UNSUPPORTED_PROTOCOL", Reason.PROTOCOL_VERSION),
+    ("NO_SHARED_CIPHER", Reason.PROTOCOL_VERSION),
+    ("_ALERT_", Reason.REFUSED_BY_PEER),
+)

@@ -1,0 +1,11 @@
+"""Holds videos, their status and the work to be done on them; serves it over gRPC and mutual TLS.
+
+What a call may do            policy
+What it says                  servicer, messages, streams, heartbeats, callers, status_codes
+What a video is               videos, renditions, pages, errors
+What happens to it            uploads, publishing, library, work
+Where it is kept              intake, files, open_files (bytes), quota
+What is known of it           catalog, leases, rendition_rows (rows), schema, database, ballast
+Who is told                   bells
+How it starts and ends        __main__, config, server, store, housekeeping, data_folder, unbroken
+"""

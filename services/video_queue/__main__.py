@@ -1,0 +1,55 @@
+"""Starts the video queue: `python -m video_queue`, configured by the environment (README.md)."""
+
+import asyncio
+import os
+import signal
+import sys
+
+from mtls.certificates import Role
+from mtls.environment import ConfigurationError
+from mtls.errors import MtlsError
+from mtls.events import configure_logging, report_refusals
+from mtls.identity import load_identity
+
+import structlog
+import uvloop
+
+from video_queue.config import Config
+from video_queue.errors import VideoQueueError
+from video_queue.server import running
+
+_log = structlog.get_logger(__name__)
+
+
+async def serve(config: Config) -> None:
+    """Serve until SIGTERM (containers) or SIGINT (Ctrl+C)."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    identity = load_identity(config.identity, roles=frozenset({Role.SERVER}))
+    async with running(config, identity) as address:
+        _log.info("server.listening", address=str(address), identity=str(identity.spiffe_id))
+        await stop.wait()
+        _log.info("server.stopping", grace_seconds=config.grace_seconds)
+    _log.info("server.stopped")
+
+
+def main() -> int:
+    """Run the service; return the exit code."""
+    try:
+        config = Config.from_environment(os.environ)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    with report_refusals():
+        configure_logging(config.log_format)
+        try:
+            uvloop.run(serve(config))
+        except (MtlsError, VideoQueueError) as error:
+            _log.error("server.cannot_start", reason=str(error))
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The rows of the videos and what they show: adding, finding, listing and removing them."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Row, Table, delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from video_queue import rendition_rows
+from video_queue.database import Database
+from video_queue.errors import NotTheOwner, RenditionNotFound, VideoNotFound
+from video_queue.renditions import Rendition
+from video_queue.schema import renditions, videos
+from video_queue.videos import Video, VideoStatus
+
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND: Final = dt.timedelta(microseconds=1)
+
+
+class Catalog:
+    """What is stored. Every method may raise `CatalogUnavailable`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, video: Video) -> None:
+        """Add a new video; once this returns, it survives a power cut. Raises `StoreFull`."""
+        row = {
+            "id": video.id,
+            "owner": video.owner,
+            "title": video.title,
+            "description": video.description,
+            "content_type": video.content_type,
+            "size_bytes": video.size_bytes,
+            "sha256": video.sha256,
+            "status": video.status,
+            "created_at": to_microseconds(video.created_at),
+            "updated_at": to_microseconds(video.updated_at),
+        }
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(insert(videos).values(row))
+
+        await self._database.write(work)
+
+    async def get(self, video_id: str) -> Video:
+        """Return one video. Raises `VideoNotFound`."""
+        async with self._database.reading() as connection:
+            found = await connection.execute(select(videos).where(videos.c.id == video_id))
+            row = found.one_or_none()
+            if row is None:
+                raise VideoNotFound
+            (video,) = await _with_renditions(connection, [row])
+            return video
+
+    async def rendition(self, video_id: str, name: str) -> Rendition:
+        """Return a rendition that can be seen. Raises `RenditionNotFound`."""
+        query = (
+            select(renditions)
+            .join(videos)
+            .where(
+                renditions.c.video_id == video_id,
+                renditions.c.name == name,
+                videos.c.status == VideoStatus.COMPLETED,
+            )
+        )
+        async with self._database.reading() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            raise RenditionNotFound
+        return rendition_rows.rendition_of(row)
+
+    async def page(self, size: int, before: int | None) -> tuple[list[Video], int | None]:
+        """Return up to `size` videos, newest first, and where the next page begins, if any.
+
+        The page begins after the video numbered `before`. That one may be gone, and new ones may
+        have come: every other video is still met exactly once.
+        """
+        query = select(videos).order_by(videos.c.number.desc()).limit(size + 1)
+        if before is not None:
+            query = query.where(videos.c.number < before)
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+            page = await _with_renditions(connection, rows[:size])
+        return page, rows[size - 1].number if len(rows) > size else None
+
+    async def remove(self, video_id: str, owner: str) -> tuple[Video, list[Rendition]]:
+        """Remove a video, and return it with all that was published of it.
+
+        Raises `VideoNotFound` or `NotTheOwner`.
+        """
+        # For a database with many writers: nothing more is published of it meanwhile.
+        query = select(videos).where(videos.c.id == video_id).with_for_update()
+
+        async def work(connection: AsyncConnection) -> tuple[Video, list[Rendition]]:
+            row = (await connection.execute(query)).one_or_none()
+            if row is None:
+                raise VideoNotFound
+            if row.owner != owner:
+                raise NotTheOwner
+            dropped = await rendition_rows.drop(connection, renditions.c.video_id == video_id)
+            await connection.execute(delete(videos).where(videos.c.number == row.number))
+            return video_of(row), dropped
+
+        return await self._database.write(work)
+
+    async def known_videos(self, ids: Sequence[str]) -> set[str]:
+        """Return those of the IDs that a video has."""
+        return await self._known(videos, ids)
+
+    async def known_renditions(self, ids: Sequence[str]) -> set[str]:
+        """Return those of the IDs that a rendition has."""
+        return await self._known(renditions, ids)
+
+    async def _known(self, table: Table, ids: Sequence[str]) -> set[str]:
+        async with self._database.reading() as connection:
+            query = select(table.c.id).where(table.c.id.in_(ids))
+            return set((await connection.execute(query)).scalars())
+
+    async def total_bytes(self) -> int:
+        """Return the size of all videos and renditions together."""
+        async with self._database.reading() as connection:
+            sizes = [
+                (await connection.execute(select(func.sum(table.c.size_bytes)))).scalar_one()
+                for table in (videos, renditions)
+            ]
+        return sum(int(size or 0) for size in sizes)
+
+
+async def _with_renditions(connection: AsyncConnection, rows: Iterable[Row[Any]]) -> list[Video]:
+    """Return the videos in the rows, each with the renditions that can be seen."""
+    page = [video_of(row) for row in rows]
+    completed = [video.id for video in page if video.status is VideoStatus.COMPLETED]
+    shown = await rendition_rows.of_videos(connection, completed)
+    return [dataclasses.replace(video, renditions=shown.get(video.id, ())) for video in page]
+
+
+def video_of(row: Row[Any]) -> Video:
+    """Return the video in a row of the table, without its renditions."""
+    return Video(
+        id=row.id,
+        owner=row.owner,
+        title=row.title,
+        description=row.description,
+        content_type=row.content_type,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        status=VideoStatus(row.status),
+        progress_percent=row.progress_percent,
+        failure_reason=row.failure_reason,
+        created_at=_EPOCH + row.created_at * _MICROSECOND,
+        updated_at=_EPOCH + row.updated_at * _MICROSECOND,
+    )
+
+
+def to_microseconds(moment: dt.datetime) -> int:
+    """Return a time as it stands in the tables."""
+    return (moment - _EPOCH) // _MICROSECOND

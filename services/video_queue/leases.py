@@ -1,0 +1,196 @@
+"""Who works on what: the rules of leases, each a single transaction, so that no two workers win.
+
+A lease is lost at the moment it ends, whether or not somebody has noticed yet.
+"""
+
+import datetime as dt
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from video_queue import rendition_rows
+from video_queue.catalog import to_microseconds, video_of
+from video_queue.database import Database
+from video_queue.errors import InvalidRequest, LeaseLost, TooManyRenditions
+from video_queue.renditions import Rendition
+from video_queue.schema import renditions, videos
+from video_queue.videos import Claim, Lease, Report, Video, VideoStatus
+
+
+class Leases:
+    """Gives and takes leases. Every method may raise `CatalogUnavailable`."""
+
+    def __init__(self, database: Database, length: dt.timedelta, max_attempts: int) -> None:
+        self._database = database
+        self._length = length
+        self._max_attempts = max_attempts
+
+    async def claim(self, now: dt.datetime) -> Claim | None:
+        """Give out the oldest pending video, if there is one."""
+        oldest = (
+            select(videos.c.number)
+            .where(videos.c.status == VideoStatus.PENDING)
+            .order_by(videos.c.number)
+            .limit(1)
+            # For a database with many writers: two claims at once pass each other by.
+            .with_for_update(skip_locked=True)
+        )
+        statement = (
+            update(videos)
+            .where(videos.c.number == oldest.scalar_subquery())
+            .values(
+                status=VideoStatus.PROCESSING,
+                progress_percent=0,
+                updated_at=to_microseconds(now),
+                lease_token=videos.c.lease_token + 1,
+                lease_ends_at=to_microseconds(now + self._length),
+                attempts=videos.c.attempts + 1,
+            )
+            .returning(*videos.c)
+        )
+
+        async def work(connection: AsyncConnection) -> Claim | None:
+            row = (await connection.execute(statement)).one_or_none()
+            if row is None:
+                return None
+            return Claim(video_of(row), Lease(row.id, row.lease_token), row.attempts)
+
+        return await self._database.write(work)
+
+    async def video_under(self, lease: Lease, now: dt.datetime) -> Video:
+        """Return the video of a lease that still holds. Raises `LeaseLost`."""
+        async with self._database.reading() as connection:
+            query = select(videos).where(_holds(lease, now))
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            raise LeaseLost
+        return video_of(row)
+
+    async def check_publish(
+        self, lease: Lease, name: str, max_number: int, now: dt.datetime
+    ) -> None:
+        """Return if a rendition of that name may be published. Raises as `publish` does."""
+        async with self._database.reading() as connection:
+            await _check_publish(connection, lease, name, max_number, now)
+
+    async def publish(
+        self, lease: Lease, rendition: Rendition, max_number: int, now: dt.datetime
+    ) -> list[Rendition]:
+        """Add a rendition, and return the one of that name that it replaces, if any.
+
+        A video has `max_number` of them at most. Raises `LeaseLost`, `TooManyRenditions` or
+        `StoreFull`.
+        """
+
+        async def work(connection: AsyncConnection) -> list[Rendition]:
+            await _check_publish(connection, lease, rendition.name, max_number, now)
+            same_name = renditions.c.name == rendition.name
+            replaced = await rendition_rows.drop(
+                connection, and_(rendition_rows.published_under(lease), same_name)
+            )
+            await rendition_rows.add(connection, lease, rendition)
+            return replaced
+
+        return await self._database.write(work)
+
+    async def report(
+        self, lease: Lease, report: Report, now: dt.datetime
+    ) -> tuple[Video, list[Rendition]]:
+        """Write down what the holder of a lease reports; return the video and what it has lost.
+
+        COMPLETED keeps the renditions that were published under this lease, and FAILED none.
+        Raises `LeaseLost`, or `InvalidRequest` when nothing was published.
+        """
+        goes_on = report.status is VideoStatus.PROCESSING
+        statement = (
+            update(videos)
+            .where(_holds(lease, now))
+            .values(
+                status=report.status,
+                progress_percent=report.progress_percent,
+                failure_reason=report.failure_reason,
+                updated_at=to_microseconds(now),
+                lease_ends_at=to_microseconds(now + self._length) if goes_on else None,
+            )
+            .returning(*videos.c)
+        )
+
+        async def work(connection: AsyncConnection) -> tuple[Video, list[Rendition]]:
+            row = (await connection.execute(statement)).one_or_none()
+            if row is None:
+                raise LeaseLost
+            if goes_on:
+                return video_of(row), []
+            useless = renditions.c.video_id == lease.video_id
+            if report.status is VideoStatus.COMPLETED:
+                published = rendition_rows.published_under(lease)
+                if not await rendition_rows.number(connection, published):
+                    raise InvalidRequest("There is nothing to see: publish a rendition first.")
+                useless = and_(useless, renditions.c.lease_token != lease.token)
+            return video_of(row), await rendition_rows.drop(connection, useless)
+
+        return await self._database.write(work)
+
+    async def release_lost(self, now: dt.datetime) -> tuple[list[Video], list[Rendition]]:
+        """Take back every lease that has ended; return the videos and what they have lost.
+
+        The videos wait for the next worker, or have failed if enough of them have tried. What was
+        published under these leases is gone.
+        """
+        is_lost = and_(
+            videos.c.status == VideoStatus.PROCESSING,
+            videos.c.lease_ends_at <= to_microseconds(now),
+        )
+        async with self._database.reading() as connection:
+            query = select(videos.c.number).where(is_lost).limit(1)
+            if (await connection.execute(query)).first() is None:
+                return [], []
+
+        released: dict[str, Any] = {
+            "progress_percent": 0,
+            "updated_at": to_microseconds(now),
+            "lease_ends_at": None,
+        }
+        failed = {
+            "status": VideoStatus.FAILED,
+            "failure_reason": f"No worker has finished this video in {self._max_attempts} "
+            "attempts. Check that it plays, then upload it again.",
+        }
+        lost = update(videos).where(is_lost).returning(*videos.c)
+        statements = (
+            lost.where(videos.c.attempts >= self._max_attempts).values(**released, **failed),
+            lost.values(**released, status=VideoStatus.PENDING),
+        )
+
+        async def work(connection: AsyncConnection) -> tuple[list[Video], list[Rendition]]:
+            released = [
+                video_of(row)
+                for statement in statements
+                for row in (await connection.execute(statement)).all()
+            ]
+            theirs = renditions.c.video_id.in_([video.id for video in released])
+            return released, await rendition_rows.drop(connection, theirs)
+
+        return await self._database.write(work)
+
+
+async def _check_publish(
+    connection: AsyncConnection, lease: Lease, name: str, max_number: int, now: dt.datetime
+) -> None:
+    # For a database with many writers: the lease cannot end between this look and the commit.
+    held = select(videos.c.number).where(_holds(lease, now)).with_for_update()
+    if (await connection.execute(held)).one_or_none() is None:
+        raise LeaseLost
+    others = and_(rendition_rows.published_under(lease), renditions.c.name != name)
+    if await rendition_rows.number(connection, others) >= max_number:
+        raise TooManyRenditions
+
+
+def _holds(lease: Lease, now: dt.datetime) -> ColumnElement[bool]:
+    return and_(
+        videos.c.id == lease.video_id,
+        videos.c.lease_token == lease.token,
+        videos.c.status == VideoStatus.PROCESSING,
+        videos.c.lease_ends_at > to_microseconds(now),
+    )

@@ -1,0 +1,106 @@
+"""Everything that the gateway asks of stored videos."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from video_queue.bells import Bells
+from video_queue.catalog import Catalog
+from video_queue.errors import BytesLost
+from video_queue.files import Files
+from video_queue.pages import decode_page_token, encode_page_token, page_size_of
+from video_queue.renditions import Rendition
+from video_queue.unbroken import Unbroken
+from video_queue.videos import Video, byte_range
+
+_log = structlog.get_logger(__name__)
+
+
+class Library:
+    """Shows, reads and deletes what is stored. Every method may raise `CatalogUnavailable`."""
+
+    def __init__(
+        self, catalog: Catalog, sources: Files, renditions: Files, bells: Bells, unbroken: Unbroken
+    ) -> None:
+        self._catalog = catalog
+        self._sources = sources
+        self._renditions = renditions
+        self._bells = bells
+        self._unbroken = unbroken
+
+    async def get(self, video_id: str) -> Video:
+        """Return one video. Raises `VideoNotFound`."""
+        return await self._catalog.get(video_id)
+
+    async def page(self, page_size: int, page_token: str) -> tuple[list[Video], str]:
+        """Return a page, newest first, and the token of the next one (empty on the last).
+
+        Raises `InvalidRequest`.
+        """
+        before = decode_page_token(page_token) if page_token else None
+        videos, position = await self._catalog.page(page_size_of(page_size), before)
+        return videos, "" if position is None else encode_page_token(position)
+
+    async def watch(self, video_id: str) -> AsyncGenerator[Video]:
+        """Yield the video as it is, then when it has come on, until its status is final.
+
+        Raises `VideoNotFound`, also when it is deleted meanwhile, `TooManyWaiting`, `ShuttingDown`.
+        """
+        with self._bells.listen(video_id) as bell:
+            seen = None
+            while True:
+                video = await self._catalog.get(video_id)
+                if (now := (video.status, video.progress_percent)) != seen:
+                    yield video
+                if video.status.is_final:
+                    return
+                seen = now
+                await bell.wait()
+
+    @asynccontextmanager
+    async def reading(
+        self, video_id: str, offset: int, length: int | None
+    ) -> AsyncIterator[tuple[Video, AsyncIterator[bytes]]]:
+        """Yield a video and its bytes. It stays readable when it is deleted meanwhile.
+
+        Raises `VideoNotFound`, `InvalidRequest`, `RangeNotSatisfiable` and `BytesLost`.
+        """
+        video = await self._catalog.get(video_id)
+        positions = byte_range(video.size_bytes, offset, length)
+        try:
+            async with self._sources.open(video.id) as source:
+                yield video, source.chunks(positions)
+        except BytesLost:
+            await self._catalog.get(video_id)  # deleted just now, it is not lost but not found
+            _log.error("video.source_lost", video=video_id)
+            raise
+
+    @asynccontextmanager
+    async def reading_rendition(
+        self, video_id: str, name: str, offset: int, length: int | None
+    ) -> AsyncIterator[tuple[Rendition, AsyncIterator[bytes]]]:
+        """Yield a rendition and its bytes, as `reading` does. Raises `RenditionNotFound` too."""
+        rendition = await self._catalog.rendition(video_id, name)
+        positions = byte_range(rendition.size_bytes, offset, length)
+        try:
+            async with self._renditions.open(rendition.id) as file:
+                yield rendition, file.chunks(positions)
+        except BytesLost:
+            await self._catalog.rendition(video_id, name)
+            _log.error("rendition.lost", video=video_id, name=name)
+            raise
+
+    async def delete(self, video_id: str, owner: str) -> None:
+        """Remove a video of `owner`, and all that was made of it.
+
+        Raises `VideoNotFound` or `NotTheOwner`.
+        """
+        await self._unbroken.run(self._delete(video_id, owner))
+
+    async def _delete(self, video_id: str, owner: str) -> None:
+        video, dropped = await self._catalog.remove(video_id, owner)
+        self._bells.ring(video_id)
+        _log.info("video.deleted", video=video_id, owner=owner)
+        await self._sources.remove([video])
+        await self._renditions.remove(dropped)

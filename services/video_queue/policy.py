@@ -1,0 +1,31 @@
+"""Who may do what: names are the paths of SPIFFE IDs in our own trust domain.
+
+What is not in the table is refused, whatever a library adds to its services one day: Health/List.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+_SERVICE: Final = "/videoqueue.v1.VideoQueue/"
+_HEALTH: Final = "/grpc.health.v1.Health/"
+
+_GATEWAY: Final = frozenset({"gateway"})
+_WORKER: Final = frozenset({"transcoder"})
+_ANY_OF_OURS: Final = _GATEWAY | _WORKER | {"probe"}
+
+ALLOWED: Final[Mapping[str, frozenset[str]]] = {
+    _SERVICE + "Upload": _GATEWAY,
+    _SERVICE + "GetVideo": _GATEWAY,
+    _SERVICE + "ListVideos": _GATEWAY,
+    _SERVICE + "WatchVideo": _GATEWAY,
+    _SERVICE + "Download": _GATEWAY,
+    _SERVICE + "DownloadRendition": _GATEWAY,
+    _SERVICE + "DeleteVideo": _GATEWAY,
+    _SERVICE + "ClaimVideo": _WORKER,
+    _SERVICE + "FetchSource": _WORKER,
+    _SERVICE + "Heartbeat": _WORKER,
+    _SERVICE + "PublishRendition": _WORKER,
+    _SERVICE + "UpdateVideoStatus": _WORKER,
+    _HEALTH + "Check": _ANY_OF_OURS,
+    _HEALTH + "Watch": _ANY_OF_OURS,
+}

@@ -1,0 +1,92 @@
+"""The tables, of types that SQLite and PostgreSQL both have; times are microseconds since 1970."""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    insert,
+    select,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from video_queue.errors import StartError
+from video_queue.videos import VideoStatus
+
+VERSION: Final = 1
+
+_metadata: Final = MetaData()
+
+schema_version: Final = Table(
+    "schema_version", _metadata, Column("version", Integer, nullable=False)
+)
+
+videos: Final = Table(
+    "videos",
+    _metadata,
+    # Counts the videos in the order in which they came: a clock can go back, this number cannot,
+    # so lists and page tokens go by it. SQLite counts by itself only in an INTEGER.
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("owner", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("content_type", String(255), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("progress_percent", Integer, nullable=False, default=0),
+    Column("failure_reason", Text, nullable=False, default=""),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("lease_token", BigInteger, nullable=False, default=0),
+    Column("lease_ends_at", BigInteger),  # only while processing
+    Column("attempts", Integer, nullable=False, default=0),
+    CheckConstraint("progress_percent BETWEEN 0 AND 100", name="progress_is_a_percentage"),
+    CheckConstraint(
+        f"(status = '{VideoStatus.PROCESSING}') = (lease_ends_at IS NOT NULL)",
+        name="processing_is_under_a_lease",
+    ),
+    # Finds the next video to work on, and the few that are being worked on.
+    Index("videos_by_status", "status", "number"),
+    sqlite_autoincrement=True,  # never gives the number of a deleted video to a new one
+)
+
+renditions: Final = Table(
+    "renditions",
+    _metadata,
+    Column("id", String(36), primary_key=True),
+    Column("video_id", String(36), ForeignKey(videos.c.id), nullable=False),
+    Column("lease_token", BigInteger, nullable=False),
+    Column("name", String(32), nullable=False),
+    Column("content_type", String(255), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    UniqueConstraint("video_id", "lease_token", "name"),  # and an index for all of a video
+)
+
+
+async def prepare_schema(connection: AsyncConnection) -> None:
+    """Make the tables in an empty database. Raises `StartError` if they are of another version."""
+    await connection.run_sync(_metadata.create_all)
+    found = (await connection.execute(select(schema_version.c.version))).scalar_one_or_none()
+    if found is None:
+        await connection.execute(insert(schema_version).values(version=VERSION))
+    elif found != VERSION:
+        raise StartError(
+            f"The database has schema version {found} and this program needs {VERSION}: "
+            "start the program that made it, or begin with an empty database."
+        )

@@ -1,0 +1,110 @@
+"""Puts the server together from its config and identity, and takes it apart again in order."""
+
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from mtls.environment import Address
+from mtls.grpc_authorization import AuthorizationInterceptor
+from mtls.grpc_endpoint import server_credentials
+from mtls.identity import Identity
+from mtls.metrics_endpoint import serving_metrics
+from mtls.policy import Policy
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2_grpc
+
+from video_queue.config import Config
+from video_queue.errors import StartError
+from video_queue.housekeeping import keep_house, set_health
+from video_queue.policy import ALLOWED
+from video_queue.servicer import Servicer
+from video_queue.store import Store, opened
+from video_queue.videos import Clock
+from videoqueue_api.v1.video_queue_pb2_grpc import add_VideoQueueServicer_to_server
+
+_MAX_CONCURRENT_CALLS: Final = 2000
+# A call that is under way when its connection comes of age may last so much longer: a large upload
+# over a slow line does, and the gateway ends every call by then.
+_CONNECTION_AGE_GRACE_SECONDS: Final = 3600
+
+
+def utc_now() -> dt.datetime:
+    """Return the time of the machine's clock."""
+    return dt.datetime.now(dt.UTC)
+
+
+@asynccontextmanager
+async def running(
+    config: Config, identity: Identity, *, clock: Clock = utc_now
+) -> AsyncIterator[Address]:
+    """Serve while the body runs; yield the address that is listened to.
+
+    At the end no new call is taken, those under way are given the time of grace, and what has been
+    begun in the store is finished. Raises `StartError`, `ListenError` or `CatalogUnavailable`.
+    """
+    async with (
+        serving_metrics(config.metrics, identity),
+        opened(config, clock) as store,
+        _serving(config, identity, store) as address,
+    ):
+        yield address
+
+
+@asynccontextmanager
+async def _serving(config: Config, identity: Identity, store: Store) -> AsyncIterator[Address]:
+    servicer = Servicer(store, config)
+    health_servicer = health.aio.HealthServicer()
+    await set_health(health_servicer, serving=True)  # the database has just answered
+
+    policy = Policy(identity.spiffe_id.trust_domain, ALLOWED)
+    server = grpc.aio.server(
+        interceptors=[AuthorizationInterceptor(policy)],
+        options=_options(config),
+        maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS,
+    )
+    add_VideoQueueServicer_to_server(servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    try:
+        port = server.add_secure_port(str(config.listen), server_credentials(identity))
+    except RuntimeError as error:
+        raise StartError(
+            f"Cannot listen on {config.listen}: another program may have the port, or the host is "
+            "not one of this machine's. Set VIDEO_QUEUE_LISTEN."
+        ) from error
+    await server.start()
+    housekeeping = asyncio.create_task(keep_house(store.work, health_servicer))
+    try:
+        yield Address(config.listen.host, port)
+    finally:
+        await health_servicer.enter_graceful_shutdown()  # first, so that nobody new comes
+        store.bells.close()
+        await server.stop(config.grace_seconds)
+        housekeeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await housekeeping
+
+
+def _options(config: Config) -> list[tuple[str, int]]:
+    """Return the settings of the C-core; grpc/impl/channel_arg_names.h lists them all."""
+    return [
+        # A chunk of a video, and no more: what a call can make us hold in memory.
+        ("grpc.max_receive_message_length", 1024 * 1024),
+        ("grpc.max_metadata_size", 16 * 1024),
+        # Calls that one connection may have open; the gateway has one connection for all its calls.
+        ("grpc.max_concurrent_streams", 1000),
+        # A peer comes back and is verified again: an open connection outlives its certificate.
+        ("grpc.max_connection_age_ms", config.max_connection_age_seconds * 1000),
+        ("grpc.max_connection_age_grace_ms", _CONNECTION_AGE_GRACE_SECONDS * 1000),
+        # Whoever connects and does not finish TLS holds a socket for so long; the default is 120 s.
+        ("grpc.server_handshake_timeout_ms", 10_000),
+        # A peer that vanished without a word is noticed, and what it held is let go.
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        # Peers may ask as often whether we are there; those who ask more are sent away.
+        ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+        # A second server on the same port would quietly get half of the connections.
+        ("grpc.so_reuseport", 0),
+    ]

@@ -1,0 +1,156 @@
+"""The calls of video_queue.proto: each translates, and leaves the rest to the domain."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, Final
+
+import grpc.aio
+
+from video_queue.callers import caller, person_behind
+from video_queue.config import Config
+from video_queue.errors import InvalidRequest
+from video_queue.heartbeats import paced
+from video_queue.messages import (
+    beat_in,
+    claim_message,
+    lease_in,
+    metadata_in,
+    rendition_in,
+    rendition_message,
+    report_in,
+    video_message,
+)
+from video_queue.status_codes import StatusOfErrors
+from video_queue.store import Store
+from video_queue.streams import GO_AHEAD, chunks_in, first_of
+from videoqueue_api.v1 import video_queue_pb2 as api
+from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueServicer
+
+_MAX_WAIT_SECONDS: Final = 60
+
+_Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Servicer(VideoQueueServicer):
+    """Who may call what was decided before: policy.py."""
+
+    def __init__(self, store: Store, config: Config) -> None:
+        self._uploads = store.uploads
+        self._publishing = store.publishing
+        self._library = store.library
+        self._work = store.work
+        self._bells = store.bells
+        self._limits = config.limits
+        self._idle_seconds = config.idle_seconds
+        self._lease_seconds = config.lease_seconds
+
+    async def Upload(  # noqa: D102, N802  named and described in video_queue.proto
+        self, request_iterator: AsyncIterator[api.UploadRequest], context: _Context
+    ) -> api.Video:
+        async with StatusOfErrors(context):
+            owner = person_behind(context)
+            first = await first_of(request_iterator, idle_seconds=self._idle_seconds)
+            metadata = metadata_in(first, self._limits)
+            self._uploads.check_room(metadata)
+            await context.send_initial_metadata(GO_AHEAD)
+            async with chunks_in(request_iterator) as chunks:
+                return video_message(await self._uploads.receive(owner, metadata, chunks))
+
+    async def GetVideo(  # noqa: D102, N802
+        self, request: api.GetVideoRequest, context: _Context
+    ) -> api.Video:
+        async with StatusOfErrors(context):
+            return video_message(await self._library.get(request.id))
+
+    async def ListVideos(  # noqa: D102, N802
+        self, request: api.ListVideosRequest, context: _Context
+    ) -> api.ListVideosResponse:
+        async with StatusOfErrors(context):
+            videos, token = await self._library.page(request.page_size, request.page_token)
+            return api.ListVideosResponse(videos=map(video_message, videos), next_page_token=token)
+
+    async def WatchVideo(  # noqa: D102, N802
+        self, request: api.WatchVideoRequest, context: _Context
+    ) -> AsyncIterator[api.Video]:
+        async with StatusOfErrors(context), aclosing(self._library.watch(request.id)) as videos:
+            async for video in videos:
+                yield video_message(video)
+
+    async def Download(  # noqa: D102, N802
+        self, request: api.DownloadRequest, context: _Context
+    ) -> AsyncIterator[api.DownloadResponse]:
+        length = request.length if request.HasField("length") else None
+        async with (
+            StatusOfErrors(context),
+            self._library.reading(request.id, request.offset, length) as (video, chunks),
+        ):
+            yield api.DownloadResponse(video=video_message(video))
+            async for chunk in chunks:
+                yield api.DownloadResponse(chunk=chunk)
+
+    async def DownloadRendition(  # noqa: D102, N802
+        self, request: api.DownloadRenditionRequest, context: _Context
+    ) -> AsyncIterator[api.DownloadRenditionResponse]:
+        length = request.length if request.HasField("length") else None
+        async with (
+            StatusOfErrors(context),
+            self._library.reading_rendition(
+                request.video_id, request.name, request.offset, length
+            ) as (rendition, chunks),
+        ):
+            yield api.DownloadRenditionResponse(rendition=rendition_message(rendition))
+            async for chunk in chunks:
+                yield api.DownloadRenditionResponse(chunk=chunk)
+
+    async def DeleteVideo(  # noqa: D102, N802
+        self, request: api.DeleteVideoRequest, context: _Context
+    ) -> api.DeleteVideoResponse:
+        async with StatusOfErrors(context):
+            await self._library.delete(request.id, person_behind(context))
+            return api.DeleteVideoResponse()
+
+    async def ClaimVideo(  # noqa: D102, N802
+        self, request: api.ClaimVideoRequest, context: _Context
+    ) -> api.ClaimVideoResponse:
+        async with StatusOfErrors(context):
+            if not 0 <= request.wait_seconds <= _MAX_WAIT_SECONDS:
+                raise InvalidRequest(f"A worker may wait 0 to {_MAX_WAIT_SECONDS} seconds.")
+            claim = await self._work.claim(caller(context), request.wait_seconds)
+            return claim_message(claim, self._lease_seconds)
+
+    async def FetchSource(  # noqa: D102, N802
+        self, request: api.FetchSourceRequest, context: _Context
+    ) -> AsyncIterator[api.FetchSourceResponse]:
+        async with StatusOfErrors(context), self._work.reading(lease_in(request)) as chunks:
+            async for chunk in chunks:
+                yield api.FetchSourceResponse(chunk=chunk)
+
+    async def Heartbeat(  # noqa: D102, N802
+        self, request_iterator: AsyncIterator[api.HeartbeatRequest], context: _Context
+    ) -> AsyncIterator[api.HeartbeatResponse]:
+        requests = paced(request_iterator, self._bells, longest_pause_seconds=self._lease_seconds)
+        async with StatusOfErrors(context), aclosing(requests):
+            async for request in requests:
+                await self._work.beat(caller(context), lease_in(request), beat_in(request))
+                yield api.HeartbeatResponse(lease_seconds=self._lease_seconds)
+
+    async def PublishRendition(  # noqa: D102, N802
+        self, request_iterator: AsyncIterator[api.PublishRenditionRequest], context: _Context
+    ) -> api.Rendition:
+        async with StatusOfErrors(context):
+            first = await first_of(request_iterator, idle_seconds=self._idle_seconds)
+            lease, metadata = rendition_in(first)
+            await self._publishing.check(lease, metadata)
+            await context.send_initial_metadata(GO_AHEAD)
+            worker = caller(context)
+            async with chunks_in(request_iterator) as chunks:
+                return rendition_message(
+                    await self._publishing.receive(worker, lease, metadata, chunks)
+                )
+
+    async def UpdateVideoStatus(  # noqa: D102, N802
+        self, request: api.UpdateVideoStatusRequest, context: _Context
+    ) -> api.UpdateVideoStatusResponse:
+        async with StatusOfErrors(context):
+            await self._work.report(caller(context), lease_in(request), report_in(request))
+            return api.UpdateVideoStatusResponse()

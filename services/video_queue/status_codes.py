@@ -1,0 +1,60 @@
+"""The one edge where an error becomes a gRPC status (https://grpc.io/docs/guides/status-codes/)."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+import structlog
+
+from video_queue import errors
+
+_log = structlog.get_logger(__name__)
+
+CODES: Final[Mapping[type[errors.CallError], grpc.StatusCode]] = {
+    errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.VideoNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.NotTheOwner: grpc.StatusCode.PERMISSION_DENIED,
+    errors.NotTheGateway: grpc.StatusCode.PERMISSION_DENIED,
+    errors.RenditionNotFound: grpc.StatusCode.NOT_FOUND,
+    errors.TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.TooManyRenditions: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.TooManyWaiting: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.RangeNotSatisfiable: grpc.StatusCode.OUT_OF_RANGE,
+    errors.StreamStalled: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.StreamBrokeOff: grpc.StatusCode.ABORTED,
+    errors.LeaseLost: grpc.StatusCode.ABORTED,
+    errors.BytesLost: grpc.StatusCode.DATA_LOSS,
+    errors.CatalogUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
+}
+_UNEXPECTED: Final = "Something went wrong in the video queue; its log says what. Try again later."
+
+
+class StatusOfErrors:
+    """`async with StatusOfErrors(context):` ends the call with the status of what is raised inside.
+
+    Of what nobody foresaw the caller learns nothing; our log has all of it.
+    """
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self._context = context
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, errors.CallError):
+            if isinstance(error.__cause__, Exception):
+                _log.warning("call.failed", error=type(error).__name__, exc_info=error)
+            await self._context.abort(CODES[type(error)], str(error))
+        elif isinstance(error, Exception):
+            _log.error("call.failed", error=type(error).__name__, exc_info=error)
+            await self._context.abort(grpc.StatusCode.INTERNAL, _UNEXPECTED)

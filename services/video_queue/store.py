@@ -1,0 +1,77 @@
+"""Everything below the transport, opened and closed in order."""
+
+import datetime as dt
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from video_queue.ballast import Ballast
+from video_queue.bells import Bells
+from video_queue.catalog import Catalog
+from video_queue.config import Config
+from video_queue.data_folder import locked
+from video_queue.database import Database
+from video_queue.files import Files
+from video_queue.intake import Intake
+from video_queue.leases import Leases
+from video_queue.library import Library
+from video_queue.publishing import Publishing
+from video_queue.quota import Quota
+from video_queue.unbroken import Unbroken
+from video_queue.uploads import Uploads
+from video_queue.videos import Clock
+from video_queue.work import Work
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """What the servicer calls, and what is shared by its parts."""
+
+    uploads: Uploads
+    publishing: Publishing
+    library: Library
+    work: Work
+    bells: Bells
+    quota: Quota
+
+
+@asynccontextmanager
+async def opened(config: Config, clock: Clock) -> AsyncIterator[Store]:
+    """Yield the store; at the end, finish what was begun and close the database.
+
+    Raises `StartError` or `CatalogUnavailable`.
+    """
+    unbroken = Unbroken()
+    with locked(config.data):
+        async with Database.opened(config.database_url, unbroken, Ballast(config.data)) as database:
+            try:
+                yield await _prepared(config, database, unbroken, clock)
+            finally:
+                await unbroken.finish()
+
+
+async def _prepared(config: Config, database: Database, unbroken: Unbroken, clock: Clock) -> Store:
+    catalog = Catalog(database)
+    leases = Leases(database, dt.timedelta(seconds=config.lease_seconds), config.max_attempts)
+    quota = Quota(config.quota_bytes, await catalog.total_bytes())
+    bells = Bells(config.max_waiting)
+    sources = Files(config.data, "sources", quota)
+    renditions = Files(config.data, "renditions", quota)
+    swept = await sources.sweep(catalog.known_videos)
+    swept += await renditions.sweep(catalog.known_renditions)
+    if swept:
+        _log.warning("files.swept", files=swept)
+    intake = Intake(quota, unbroken, idle_seconds=config.idle_seconds)
+    limits = config.limits
+    return Store(
+        Uploads(catalog, sources, intake, quota, bells, limits=limits, clock=clock),
+        Publishing(leases, renditions, intake, quota, limits=limits, clock=clock),
+        Library(catalog, sources, renditions, bells, unbroken),
+        Work(catalog, leases, sources, renditions, bells, unbroken, clock=clock),
+        bells,
+        quota,
+    )

@@ -1,0 +1,116 @@
+"""The worker's side: claiming a video, reading it, reporting on it. publishing.py has the rest."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from video_queue.bells import Bells
+from video_queue.catalog import Catalog
+from video_queue.errors import BytesLost, LeaseLost
+from video_queue.files import Files
+from video_queue.leases import Leases
+from video_queue.unbroken import Unbroken
+from video_queue.videos import Claim, Clock, Lease, Report, VideoStatus
+
+_log = structlog.get_logger(__name__)
+
+
+class Work:
+    """Hands out work. Every method may raise `CatalogUnavailable`; a worker is a SPIFFE ID."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        leases: Leases,
+        sources: Files,
+        renditions: Files,
+        bells: Bells,
+        unbroken: Unbroken,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._catalog = catalog
+        self._leases = leases
+        self._sources = sources
+        self._renditions = renditions
+        self._bells = bells
+        self._unbroken = unbroken
+        self._clock = clock
+
+    async def claim(self, worker: str, wait_seconds: float) -> Claim | None:
+        """Return a video to work on, or None if there was none in the time waited.
+
+        A worker that goes away at the wrong moment has claimed all the same: its lease runs out.
+        Raises `TooManyWaiting` or `ShuttingDown`.
+        """
+        deadline = asyncio.get_running_loop().time() + wait_seconds
+        with self._bells.listen(Bells.WORK) as bell:
+            while True:
+                await self.release_lost()
+                if claim := await self._leases.claim(self._clock()):
+                    self._bells.ring(claim.video.id)
+                    _log.info(
+                        "video.claimed",
+                        video=claim.video.id,
+                        worker=worker,
+                        token=claim.lease.token,
+                        attempt=claim.attempt,
+                    )
+                    return claim
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        await bell.wait()
+                except TimeoutError:
+                    return None
+
+    @asynccontextmanager
+    async def reading(self, lease: Lease) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Yield the bytes of a claimed video. Raises `LeaseLost` or `BytesLost`."""
+        video = await self._leases.video_under(lease, self._clock())
+        try:
+            async with self._sources.open(video.id) as source:
+                yield source.chunks(range(video.size_bytes))
+        except BytesLost:
+            await self._leases.video_under(lease, self._clock())  # deleted just now, it is not lost
+            _log.error("video.source_lost", video=video.id)
+            raise
+
+    async def report(self, worker: str, lease: Lease, report: Report) -> None:
+        """Take down a report, and renew the lease if the work goes on.
+
+        Raises `LeaseLost`, or `InvalidRequest` for COMPLETED when there is nothing to see.
+        """
+        await self._unbroken.run(self._report(worker, lease, report))
+
+    async def beat(self, worker: str, lease: Lease, report: Report) -> None:
+        """Take down a report that the work goes on. Raises `LeaseLost` or `VideoNotFound`."""
+        try:
+            await self.report(worker, lease, report)
+        except LeaseLost:
+            await self._catalog.get(lease.video_id)
+            raise
+
+    async def release_lost(self) -> None:
+        """Give back to the queue what was claimed and not finished in time."""
+        await self._unbroken.run(self._release_lost())
+
+    async def _report(self, worker: str, lease: Lease, report: Report) -> None:
+        try:
+            video, dropped = await self._leases.report(lease, report, self._clock())
+        except LeaseLost:
+            _log.warning("lease.lost", video=lease.video_id[:36], worker=worker, token=lease.token)
+            raise
+        self._bells.ring(video.id)
+        if video.status is not VideoStatus.PROCESSING:
+            _log.info("video.status", video=video.id, status=video.status.value, worker=worker)
+        await self._renditions.remove(dropped)
+
+    async def _release_lost(self) -> None:
+        released, dropped = await self._leases.release_lost(self._clock())
+        for video in released:
+            _log.warning("video.status", video=video.id, status=video.status.value, lease="lost")
+            self._bells.ring(video.id)
+            self._bells.ring(Bells.WORK)
+        await self._renditions.remove(dropped)

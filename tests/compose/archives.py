@@ -1,0 +1,24 @@
+"""Tar archives in memory: how files get into a container and out of it."""
+
+import io
+import tarfile
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+
+
+def pack(files: Mapping[str, bytes]) -> bytes:
+    """Return an archive of files by path, each readable by its owner alone."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, content in files.items():
+            member = tarfile.TarInfo(path)
+            member.size, member.mode = len(content), 0o600
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def unpack(chunks: Iterable[bytes]) -> dict[str, bytes]:
+    """Return the content of the files in an archive by name, without their folders."""
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        files = {PurePath(m.name).name: archive.extractfile(m) for m in archive if m.isfile()}
+        return {name: file.read() for name, file in files.items() if file}

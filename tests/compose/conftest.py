@@ -1,0 +1,85 @@
+"""One stack for all claims about it: up before the first, gone with its volumes after the last."""
+
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import docker
+import pytest
+
+from tests.compose.neighbour import Neighbour, neighbour
+from tests.compose.project import Project
+
+
+def docker_says(*arguments: str) -> str:
+    command = ["docker", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@cache
+def engine_address() -> str | None:
+    """Return where the engine that compose uses listens, or None if there is none."""
+    try:
+        docker_says("compose", "version")
+        docker_says("version")  # fails unless the engine answers
+        return docker_says("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def pytest_runtest_setup() -> None:
+    """Skip here, not in a fixture: so pytest reports one line, and not one for each test."""
+    if engine_address() is None:
+        end = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        end("No Docker engine with Compose v2 answers, so the containers are not tested.")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    client = docker.DockerClient(base_url=engine_address())
+    yield client
+    client.close()
+
+
+@contextmanager
+def running_project(project: Project) -> Iterator[Project]:
+    """Copy the checkout, bring it up, and leave nothing of it behind."""
+    project.copy_checkout()
+    try:
+        project.up()
+        yield project
+    finally:
+        project.compose("down", "--volumes", "--rmi", "local", "--remove-orphans")
+
+
+def new_name() -> str:
+    return f"video-demo-test-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="session")
+def project(
+    engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Project]:
+    with running_project(
+        Project(new_name(), tmp_path_factory.mktemp("checkout"), engine)
+    ) as project:
+        yield project
+
+
+@pytest.fixture
+def readers_project(engine: docker.DockerClient, tmp_path: Path) -> Iterator[Project]:
+    """A stack as README.md has it, with logs for people."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    with running_project(Project(new_name(), folder, engine, log_format="console")) as project:
+        yield project
+
+
+@pytest.fixture(scope="module")
+def neighbour_of_queue(project: Project) -> Iterator[Neighbour]:
+    with neighbour(project, "backend") as container:
+        yield container

@@ -1,0 +1,83 @@
+"""A hostile container on a network of the project, and what it can be given to attack with."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from docker.models.containers import Container
+
+from pki.authority import Issued
+from tests.compose.archives import pack, unpack
+from tests.compose.programs import program, run
+from tests.compose.project import ROOT, Project
+
+SCRIPTS: Final = ROOT / "scripts"
+
+_HOME: Final = "/neighbour"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A container whose owner is root in it, and has our code but no identity of ours."""
+
+    container: Container
+
+    def give(self, name: str, key_pair: bytes, ca_pem: bytes) -> str:
+        """Lay down an identity, and return the path of its folder."""
+        files = {f"{name}/key-pair.pem": key_pair, f"{name}/ca-certificate.crt": ca_pem}
+        self.container.put_archive(_HOME, pack(files))
+        return f"{_HOME}/{name}"
+
+    def upload(self, service: str, title: str, how: str, identity: str) -> tuple[bool, str]:
+        """Try to upload to `service`; return whether it was accepted, and the client's words.
+
+        `how` is what is shown of the identity in that folder: its certificate, or nothing (`none`);
+        or else `plaintext` is spoken.
+        """
+        answer = run(self.container, *program("upload.py", service, title, how, identity))
+        assert answer.exit_code == 0, answer.words
+        outcome = json.loads(answer.output)
+        return outcome["accepted"], outcome["words"]
+
+
+@contextmanager
+def neighbour(
+    project: Project, network: str, *, mounts: Mapping[Path, str] | None = None
+) -> Iterator[Neighbour]:
+    """Start a container beside the services on `network`, and remove it at the end."""
+    image = project.container("gateway").image
+    assert image
+    container = project.engine.containers.create(
+        image,
+        ["-c", "import signal; signal.pause()"],
+        entrypoint="python",
+        environment={"PYTHONPATH": f"/app:{_HOME}"},
+        user="0",
+        network=project.network(network),
+        volumes=[f"{source}:{target}:ro" for source, target in (mounts or {}).items()],
+    )
+    try:
+        tools = [SCRIPTS / "impostors.py", *(SCRIPTS / "pki").glob("*.py")]
+        files = {f"{_HOME}/{tool.relative_to(SCRIPTS)}": tool.read_bytes() for tool in tools}
+        container.put_archive("/", pack(files))
+        container.start()
+        yield Neighbour(container)
+    finally:
+        container.remove(force=True)
+
+
+def stolen(project: Project, identity: str) -> Mapping[str, bytes]:
+    """Return the files of a genuine identity, by name: what a thief of its folder would have.
+
+    They come from the engine, since the services' keys are not for the user who runs the tests.
+    """
+    chunks, _ = project.container("certs").get_archive(f"/certs/{identity}")
+    return unpack(chunks)
+
+
+def key_pair(issued: Issued) -> bytes:
+    """Return the content of key-pair.pem."""
+    return issued.key_pem + issued.chain_pem

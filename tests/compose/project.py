@@ -1,0 +1,174 @@
+"""A compose project of its own, made from a copy of this checkout: it touches nothing of yours."""
+
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from mtls.certificates import Role
+from mtls.http_endpoint import client_context
+from mtls.identity import load_identity
+
+import docker
+from docker.models.containers import Container
+
+from tests.compose.waiting import wait_for
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SERVERS: Final = ("video-queue", "gateway")
+SERVICES: Final = (*SERVERS, "transcoder")
+
+_COMMAND_SECONDS: Final = 600  # the first build fetches every wheel
+_REQUEST_SECONDS: Final = 30
+
+Event = Mapping[str, Any]
+
+
+def identities_of(service: str) -> set[str]:
+    """Return whose certificates a service has: a server is asked by the probe in it how it is."""
+    return {service, "probe"} if service in SERVERS else {service}
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """The stack of docker-compose.yml in `folder`, under the project name `name`."""
+
+    name: str
+    folder: Path
+    engine: docker.DockerClient
+    log_format: str = "json"
+
+    def copy_checkout(self) -> None:
+        """Fill the folder with what git would: what is tracked, or new and not ignored."""
+        listing = subprocess.run(
+            ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for name in filter(None, listing.split("\0")):
+            if (ROOT / name).is_file():
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.folder / name)
+
+    def up(self) -> None:
+        """Do what a person does first; returns when all is healthy."""
+        self.compose("up", "--build", "--wait")
+
+    def compose(self, *arguments: str) -> None:
+        """Run `docker compose`; if it fails, so does the test, with the logs of the services."""
+        ended = self._compose(*arguments)
+        if ended.returncode != 0:
+            logs = self._compose("logs", "--no-color").stdout
+            raise AssertionError(f"docker compose {arguments} failed: {ended.stderr}\n{logs}")
+
+    def _compose(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["docker", "compose", "--file", "docker-compose.yml", "-p", self.name, *arguments],
+            cwd=self.folder,
+            # Port 0: the engine takes one that is free.
+            env={**os.environ, "GATEWAY_PORT": "0", "LOG_FORMAT": self.log_format},
+            timeout=_COMMAND_SECONDS,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+
+    def containers(self) -> dict[str, Container]:
+        """Return the container of each service as it is now, also those that have ended."""
+        containers = self.engine.containers.list(
+            all=True, filters={"label": f"com.docker.compose.project={self.name}"}
+        )
+        return {c.labels["com.docker.compose.service"]: c for c in containers}
+
+    def container(self, service: str) -> Container:
+        """Return the container of `service` as it is now."""
+        return self.containers()[service]
+
+    def network(self, name: str) -> str:
+        """Return the engine's name of the network that docker-compose.yml calls `name`."""
+        return f"{self.name}_{name}"
+
+    def address(self, service: str, network: str) -> str:
+        """Return the IPv4 address of `service` on `network`."""
+        networks = self.container(service).attrs["NetworkSettings"]["Networks"]
+        return str(networks[self.network(network)]["IPAddress"])
+
+    @property
+    def port(self) -> int:
+        """The port of this machine at which the gateway is published."""
+        (binding,) = self.container("gateway").attrs["NetworkSettings"]["Ports"]["8443/tcp"]
+        return int(binding["HostPort"])
+
+    @property
+    def url(self) -> str:
+        """The gateway, as people at this machine call it."""
+        return f"https://localhost:{self.port}"
+
+    def certificates(self, identity: str) -> Path:
+        """Return the folder of `identity` below certs/."""
+        return self.folder / "certs" / identity
+
+    def request(
+        self, method: str, path: str, body: bytes = b"", content_type: str = ""
+    ) -> tuple[int, bytes]:
+        """Call the gateway as client/uploader; return the status and the body."""
+        uploader = load_identity(
+            self.certificates("client/uploader"), roles=frozenset({Role.CLIENT})
+        )
+        connection = http.client.HTTPSConnection(
+            "localhost", self.port, context=client_context(uploader), timeout=_REQUEST_SECONDS
+        )
+        try:
+            connection.request(method, path, body, {"Content-Type": content_type})
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def upload(self, title: str, content: bytes) -> str:
+        """Upload a video; return its id."""
+        boundary = uuid.uuid4().hex
+        part = f"--{boundary}\r\nContent-Disposition: form-data; name="
+        body = (
+            f'{part}"title"\r\n\r\n{title}\r\n'
+            f'{part}"file"; filename="video.mp4"\r\nContent-Type: video/mp4\r\n\r\n'
+        ).encode() + b"%b\r\n--%b--\r\n" % (content, boundary.encode())
+        status, answer = self.request(
+            "POST", "/videos", body, f"multipart/form-data; boundary={boundary}"
+        )
+        assert status == 201, answer
+        return str(json.loads(answer)["id"])
+
+    def source(self, video_id: str) -> bytes:
+        """Return the bytes of a video."""
+        status, answer = self.request("GET", f"/videos/{video_id}/source")
+        assert status == 200, answer
+        return answer
+
+    def titles(self) -> set[str]:
+        """Return the titles of the newest videos."""
+        status, answer = self.request("GET", "/videos")
+        assert status == 200, answer
+        return {video["title"] for video in json.loads(answer)["videos"]}
+
+    def log_position(self, service: str) -> int:
+        """Return where the log of `service` ends now."""
+        return len(self.container(service).logs())
+
+    def wait_for_event(self, service: str, since: int, **fields: str) -> Event:
+        """Return the first event in the log of `service` after `since` that has these fields."""
+
+        def look() -> Event | None:
+            lines = self.container(service).logs()[since:].splitlines()
+            events = [json.loads(line) for line in lines if line.startswith(b"{")]
+            return next((event for event in events if event.items() >= fields.items()), None)
+
+        return wait_for(look, f"{fields} in the log of {service}")

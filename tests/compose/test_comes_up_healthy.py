@@ -1,0 +1,31 @@
+"""One command on a fresh clone brings everything up, and again later it changes nothing."""
+
+from pathlib import Path
+
+from tests.compose.project import SERVICES, Project
+
+
+def started(project: Project) -> dict[str, tuple[str, str]]:
+    return {
+        name: (container.id or "", container.attrs["State"]["StartedAt"])
+        for name, container in project.containers().items()
+        if name in SERVICES
+    }
+
+
+def certificates(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*.crt")}
+
+
+def test_up_ends_with_certificates_made_and_services_healthy(project: Project) -> None:
+    containers = project.containers()
+    assert containers["certs"].attrs["State"]["ExitCode"] == 0
+    assert {name: containers[name].health for name in SERVICES} == dict.fromkeys(
+        SERVICES, "healthy"
+    )
+
+
+def test_second_up_changes_nothing(project: Project) -> None:
+    before = started(project), certificates(project.folder / "certs")
+    project.up()
+    assert (started(project), certificates(project.folder / "certs")) == before

@@ -1,0 +1,81 @@
+"""A service that is broken into loses its own identity, and nobody else's."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from docker.models.containers import Container
+
+from pki.identities import IDENTITIES
+from tests.compose.neighbour import neighbour
+from tests.compose.programs import program
+from tests.compose.project import SERVICES, Project, identities_of
+from tests.compose.public_keys import PUBLIC_KEYS
+
+CA_CERTIFICATES = ("ca/ca-certificate.crt", "ca/issuing-certificate.crt")
+
+
+def fingerprint(certificate: Path) -> str:
+    key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+    return hashlib.sha256(
+        key.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    ).hexdigest()
+
+
+def owners(project: Project) -> dict[str, str]:
+    """Return whose key it is, by the fingerprint that find_keys.py prints."""
+    certs = project.folder / "certs"
+    leaves = {fingerprint(certs / i.name / "certificate.crt"): i.name for i in IDENTITIES}
+    return leaves | {fingerprint(certs / name): name for name in CA_CERTIFICATES}
+
+
+def keys_in(project: Project, container: Container) -> set[str]:
+    """Return the owners of all keys in the container's files, whoever may read them there.
+
+    The search runs beside the container, as a root that may read all, and gets in through /proc.
+    """
+    assert container.image
+    output = project.engine.containers.run(
+        container.image,
+        program("find_keys.py", "/proc/1/root/")[1:],
+        entrypoint="python",
+        pid_mode=f"container:{container.id}",
+        user="0",
+        cap_add=["SYS_PTRACE"],
+        remove=True,
+    )
+    whose = owners(project)
+    return {
+        whose.get(key, path)
+        for path, key in json.loads(output)
+        if key in whose or not PUBLIC_KEYS.search(path)
+    }
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_container_holds_its_own_key_and_a_server_that_of_the_probe(
+    project: Project, service: str
+) -> None:
+    assert keys_in(project, project.container(service)) == identities_of(service)
+
+
+def test_the_search_finds_every_key_where_all_are(project: Project) -> None:
+    with neighbour(project, "backend", mounts={project.folder / "certs": "/mnt"}) as everything:
+        found = keys_in(project, everything.container)
+    assert found == {identity.name for identity in IDENTITIES} | set(CA_CERTIFICATES)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_other_folder_of_certificates_is_mounted(project: Project, service: str) -> None:
+    certs = project.folder / "certs"
+    mounts = {
+        (mount["Source"], mount["RW"])
+        for mount in project.container(service).attrs["Mounts"]
+        if mount["Type"] == "bind"
+    }
+    assert mounts == {(str(certs / name), False) for name in identities_of(service)}

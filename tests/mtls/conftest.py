@@ -1,0 +1,22 @@
+"""The two real servers, as processes of their own, once for all claims."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local_stack import Service, Stack, running_stack
+from tests.mtls.servers import Server, gateway_server, queue_server
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Service, Service]]:
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
+
+
+@pytest.fixture(params=["video-queue", "gateway"])
+def server(request: pytest.FixtureRequest, running: tuple[Stack, Service, Service]) -> Server:
+    stack, queue, gateway = running
+    if request.param == "gateway":
+        return gateway_server(stack, gateway)
+    return queue_server(stack, queue, gateway)

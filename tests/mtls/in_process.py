@@ -1,0 +1,106 @@
+"""A server in this process, on either event loop, and clients that are turned away by it."""
+
+import asyncio
+import socket
+import ssl
+import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from mtls.certificates import Role
+from mtls.identity import Identity, load_identity
+
+import uvloop
+
+from impostors import Impostor, impostors
+from pki.authority import Authority
+from pki.identities import identity_named
+from pki.identity_folder import write_identity
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+LOOPS: Final[dict[str, Run]] = {"asyncio": asyncio.run, "uvloop": uvloop.run}
+_TIMEOUT_SECONDS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Who serves, and the clients that must be turned away, each for its reason."""
+
+    identity: Identity
+    authority: Authority
+    refused: dict[str, ssl.SSLContext]
+    served: ssl.SSLContext
+
+
+def make_place(folder: Path) -> Place:
+    """Make certificates for a gateway and its clients."""
+    authority = Authority.create()
+    uploader = identity_named("client/uploader")
+    write_identity(folder / "gateway", authority.issue(identity_named("gateway")), authority.ca_pem)
+    served = Impostor("honest", authority.issue(uploader))
+    outside = authority.issue(uploader, uris=["spiffe://evil.test/client/uploader"])
+    kinds = [
+        *impostors(authority, uploader.name, unlisted="probe"),
+        Impostor("another trust domain", outside, "name_not_permitted"),
+    ]
+    refused = {
+        kind.reason: client(authority, kind)
+        for kind in kinds
+        if kind.speaks_tls and kind.reason != "not_listed"
+    }
+    refused["protocol_version"] = client(authority, served)
+    refused["protocol_version"].maximum_version = ssl.TLSVersion.TLSv1_2
+    return Place(
+        load_identity(folder / "gateway", roles=frozenset({Role.SERVER})),
+        authority,
+        refused,
+        client(authority, served),
+    )
+
+
+def client(authority: Authority, kind: Impostor) -> ssl.SSLContext:
+    """Return the TLS of a client, who verifies the server and shows what it has."""
+    context = ssl.create_default_context(cadata=authority.ca_pem.decode("ascii"))
+    if kind.certificate:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "key-pair.pem"
+            path.write_bytes(kind.certificate.key_pem + kind.certificate.chain_pem)
+            context.load_cert_chain(path)
+    return context
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """How a connection ended: our own address, and our library's words (empty if it was served)."""
+
+    peer: str
+    words: str
+
+
+def knock(context: ssl.SSLContext, port: int) -> Knock:
+    """Connect, say something and read one byte."""
+    with socket.create_connection(("127.0.0.1", port), _TIMEOUT_SECONDS) as plain:
+        host, own_port = plain.getsockname()
+        words = ""
+        try:
+            with context.wrap_socket(plain, server_hostname="localhost") as connection:
+                connection.sendall(b"?")
+                if not connection.recv(1):
+                    words = "closed"
+        except OSError as error:  # ssl.SSLError too
+            words = str(error)
+    return Knock(f"{host}:{own_port}", words)
+
+
+class Echo(asyncio.Protocol):
+    """Sends back what it gets."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way back."""
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Send it back."""
+        self.transport.write(data)

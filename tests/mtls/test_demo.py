@@ -1,0 +1,32 @@
+"""The demo does what README.md says of it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+KINDS: Final = (
+    "no certificate",
+    "another CA, same names",
+    "expired certificate",
+    "not yet valid",
+    "server certificate",
+    "plaintext",
+)
+
+
+def test_the_demo_ends_well_and_shows_every_impostor_at_both_servers() -> None:
+    demo = subprocess.run(
+        [sys.executable, ROOT / "scripts/demo.py"],
+        env={"PYTHONPATH": f"{ROOT}/services:{ROOT}/protos/gen:{ROOT}/scripts"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert demo.stderr == ""
+    assert "SHA-256 is the same" in demo.stdout
+    for kind in KINDS:
+        assert demo.stdout.count(f"│ {kind} ") == 2, kind
+    assert "14 of 14 impostors were refused" in demo.stdout

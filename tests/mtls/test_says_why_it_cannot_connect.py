@@ -1,0 +1,267 @@
+"""To gRPC, every failed connection is UNAVAILABLE. Our clients look themselves and say why."""
+
+import asyncio
+import datetime as dt
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from mtls.certificates import Role
+from mtls.channel_watch import explaining_failures
+from mtls.environment import Address
+from mtls.grpc_endpoint import channel_credentials
+from mtls.http_endpoint import client_context
+from mtls.identity import Identity, load_identity
+from mtls.probe import ADVICE, Cause, Finding, probe
+
+import grpc
+import grpc.aio
+import pytest
+import structlog
+
+from local_stack import Stack
+from pki.authority import Authority, Issued
+from pki.identities import CLIENT, identity_named
+from pki.identity_folder import write_identity
+from tests.mtls.in_process import LOOPS
+from tests.mtls.scrape import get_metrics
+
+QUEUE: Final = identity_named("video-queue")
+GATEWAY: Final = identity_named("gateway")
+HOUR: Final = dt.timedelta(hours=1)
+NOW: Final = dt.datetime.now(dt.UTC)
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority.create()
+
+
+@pytest.fixture(scope="module")
+def gateway(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Identity:
+    folder = tmp_path_factory.mktemp("gateway")
+    write_identity(folder, authority.issue(GATEWAY), authority.ca_pem)
+    return load_identity(folder, roles=frozenset({Role.CLIENT}))
+
+
+@pytest.fixture(params=LOOPS)
+def look(request: pytest.FixtureRequest, gateway: Identity) -> Callable[[Address], Finding]:
+    """Probe an address as the gateway, on one of the event loops."""
+
+    def look(address: Address, seconds: float = 10) -> Finding:
+        context = client_context(gateway, protocols=("h2",))
+        finding: Finding = LOOPS[request.param](probe(address, context, seconds=seconds))
+        return finding
+
+    return look
+
+
+@contextmanager
+def grpc_server(issued: Issued, trusted_pem: bytes) -> Iterator[Address]:
+    with ThreadPoolExecutor(2) as pool:
+        server = grpc.server(pool)
+        credentials = grpc.ssl_server_credentials(
+            [(issued.key_pem, issued.chain_pem)], trusted_pem, require_client_auth=True
+        )
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+        server.start()
+        try:
+            yield Address("localhost", port)
+        finally:
+            server.stop(None).wait()
+
+
+CERTIFICATES: Final[dict[Cause, dict[str, Any]]] = {
+    Cause.NO_FAULT_FOUND: {},
+    Cause.SERVER_EXPIRED: {"not_before": NOW - 2 * HOUR, "not_after": NOW - HOUR},
+    Cause.SERVER_NOT_YET_VALID: {"not_before": NOW + HOUR},
+    Cause.SERVER_WRONG_PURPOSE: {"ekus": [CLIENT]},
+    Cause.SERVER_WRONG_NAME: {"dns_names": ["gateway"]},
+    Cause.SERVER_BAD_CERTIFICATE: {"dns_names": ["localhost", "evil.test"]},
+}
+
+
+@pytest.mark.parametrize("cause", CERTIFICATES)
+def test_says_what_is_wrong_with_the_servers_certificate(
+    authority: Authority, look: Callable[[Address], Finding], cause: Cause
+) -> None:
+    issued = authority.issue(QUEUE, **CERTIFICATES[cause])
+    with grpc_server(issued, authority.ca_pem) as address:
+        assert look(address).cause is cause
+
+
+def test_says_that_the_server_is_of_another_ca(
+    authority: Authority, look: Callable[[Address], Finding]
+) -> None:
+    with grpc_server(Authority.create().issue(QUEUE), authority.ca_pem) as address:
+        assert look(address).cause is Cause.SERVER_UNKNOWN_CA
+
+
+def test_says_that_the_server_refuses_us(
+    authority: Authority, look: Callable[[Address], Finding]
+) -> None:
+    with grpc_server(authority.issue(QUEUE), Authority.create().ca_pem) as address:
+        finding = look(address)
+    assert finding == Finding(Cause.REFUSED_US, "closed when it had read our certificate")
+
+
+@contextmanager
+def tcp_server(serve: Callable[[socket.socket], None]) -> Iterator[Address]:
+    """Serve one connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+
+        def accept() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                serve(connection)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield Address("localhost", listener.getsockname()[1])
+        thread.join()
+
+
+def refusing(context: ssl.SSLContext) -> Callable[[socket.socket], None]:
+    """Return how to serve one client, who is refused by `context`."""
+
+    def serve(connection: socket.socket) -> None:
+        with suppress(ssl.SSLError):
+            context.wrap_socket(connection, server_side=True)
+
+    return serve
+
+
+def test_passes_on_the_alert_of_a_server_that_sends_one(
+    gateway: Identity, look: Callable[[Address], Finding]
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=Authority.create().ca_pem.decode("ascii"))
+    context.load_cert_chain(gateway.key_pair_path)
+    with tcp_server(refusing(context)) as address:
+        finding = look(address)
+    assert (finding.cause, finding.words) == (Cause.REFUSED_US, "TLSV1_ALERT_UNKNOWN_CA")
+
+
+def test_says_that_it_is_not_tls(look: Callable[[Address], Finding]) -> None:
+    with tcp_server(lambda connection: connection.sendall(b"HTTP/1.1 400 ?\r\n\r\n")) as address:
+        assert look(address).cause is Cause.NOT_TLS
+
+
+def test_says_that_the_server_speaks_but_older_tls(
+    gateway: Identity, look: Callable[[Address], Finding]
+) -> None:
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    old.load_cert_chain(gateway.key_pair_path)
+
+    with tcp_server(refusing(old)) as address:
+        assert look(address).cause is Cause.PROTOCOL_VERSION
+
+
+def test_says_that_the_connection_is_closed_in_the_handshake(
+    look: Callable[[Address], Finding],
+) -> None:
+    with tcp_server(lambda connection: connection.shutdown(socket.SHUT_WR)) as address:
+        assert look(address).cause is Cause.HANDSHAKE_FAILED
+
+
+def test_says_that_nobody_answers(gateway: Identity) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # which accepts nothing
+        address = Address("localhost", listener.getsockname()[1])
+        context = client_context(gateway)
+        finding = asyncio.run(probe(address, context, seconds=0.1))
+    assert finding == Finding(Cause.NO_ANSWER, "no answer within 0.1 seconds")
+
+
+def nowhere() -> Address:
+    """Return an address of this machine where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return Address("localhost", listener.getsockname()[1])
+
+
+def test_says_that_nobody_listens(look: Callable[[Address], Finding]) -> None:
+    assert look(nowhere()).cause is Cause.NOBODY_LISTENS
+
+
+def test_says_that_the_name_is_unknown(look: Callable[[Address], Finding]) -> None:
+    """RFC 6761, section 6.4: no name ends in .invalid."""
+    assert look(Address("queue.invalid", 50051)).cause is Cause.NAME_NOT_RESOLVED
+
+
+def test_there_is_advice_for_every_cause() -> None:
+    assert set(ADVICE) == set(Cause)
+
+
+async def test_a_channel_that_fails_is_explained_once_in_a_while(gateway: Identity) -> None:
+    """Every attempt of the channel fails, and there are many; the next look is an hour away."""
+    address = nowhere()
+    options = [("grpc.initial_reconnect_backoff_ms", 1), ("grpc.max_reconnect_backoff_ms", 1)]
+    with structlog.testing.capture_logs() as logs:
+        async with (
+            grpc.aio.secure_channel(str(address), channel_credentials(gateway), options) as channel,
+            explaining_failures(channel, address, gateway, every_seconds=3600),
+        ):
+            call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/any/Call")
+            while not logs:
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await call(b"", timeout=10)
+            for _ in range(5):
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await call(b"", timeout=10)
+    assert logs == [
+        {
+            "event": "connection.failed",
+            "log_level": "warning",
+            "address": str(address),
+            "cause": "nobody_listens",
+            "words": "Connection refused",
+            "advice": ADVICE[Cause.NOBODY_LISTENS],
+        }
+    ]
+
+
+async def test_a_channel_that_works_is_left_alone(authority: Authority, gateway: Identity) -> None:
+    with (
+        grpc_server(authority.issue(QUEUE), authority.ca_pem) as address,
+        structlog.testing.capture_logs() as logs,
+    ):
+        credentials = channel_credentials(gateway)
+        async with (
+            grpc.aio.secure_channel(str(address), credentials) as channel,
+            explaining_failures(channel, address, gateway),
+        ):
+            call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/any/Call")
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(b"", timeout=10)
+            assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert logs == []
+
+
+def test_the_gateway_says_why_the_queue_refuses_it(tmp_path: Path) -> None:
+    """Its certificate is of a CA that the queue does not know: all it gets is a closed socket."""
+    stack, foreign = Stack(tmp_path), Authority.create()
+    stack.write_certificates()
+    both = stack.authority.ca_pem + foreign.ca_pem
+    write_identity(stack.certs / "gateway", foreign.issue(GATEWAY), both)
+    write_identity(stack.certs / "probe", stack.authority.issue(identity_named("probe")), both)
+    queue = stack.start_queue()
+    try:
+        gateway = stack.start_gateway(queue.address)
+        try:
+            assert get_metrics(gateway.address, stack.certs / "probe", "/healthz")[0] == 503
+            failed = gateway.log.wait_for(lambda event: event["event"] == "connection.failed")
+            refused = queue.log.wait_for(lambda event: event["event"] == "connection.refused")
+        finally:
+            gateway.stop()
+    finally:
+        queue.stop()
+    assert (failed["cause"], failed["address"]) == ("refused_us", queue.address)
+    assert failed["advice"] == ADVICE[Cause.REFUSED_US]
+    assert refused["reason"] == "unknown_ca"

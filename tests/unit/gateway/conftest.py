@@ -1,0 +1,98 @@
+"""The real gateway in front of a fake queue, both over real mutual TLS."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mtls.environment import Address
+from mtls.grpc_endpoint import server_credentials
+from mtls.http_endpoint import client_context
+from mtls.identity import Identity, load_identity
+
+import aiohttp
+import grpc.aio
+import pytest
+
+from gateway.config import Config
+from gateway.server import serving
+from pki.authority import Authority
+from pki.identities import IDENTITIES
+from pki.identity_folder import write_identity
+from tests.unit.gateway.fake_queue import FakeQueue
+from videoqueue_api.v1.video_queue_pb2_grpc import add_VideoQueueServicer_to_server
+
+# By default an example that takes 200 ms fails; on a busy machine that says nothing about the code.
+
+
+@pytest.fixture(scope="session")
+def identities(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Identity]:
+    """Every identity, by its name."""
+    folder, authority = tmp_path_factory.mktemp("certs"), Authority.create()
+    for identity in IDENTITIES:
+        write_identity(folder / identity.name, authority.issue(identity), authority.ca_pem)
+    return {
+        identity.name: load_identity(folder / identity.name, roles=frozenset())
+        for identity in IDENTITIES
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A running gateway, the queue behind it, and the clients in front of it."""
+
+    address: Address
+    queue: FakeQueue
+    identities: Mapping[str, Identity]
+    stop: Callable[[], Awaitable[None]]
+
+    @asynccontextmanager
+    async def client(self, name: str = "client/uploader") -> AsyncIterator[aiohttp.ClientSession]:
+        """Yield an HTTP session with the certificate of that name."""
+        connector = aiohttp.TCPConnector(ssl=client_context(self.identities[name]))
+        url, timeout = f"https://{self.address}", aiohttp.ClientTimeout(total=20)
+        async with aiohttp.ClientSession(url, connector=connector, timeout=timeout) as session:
+            yield session
+
+
+Start = Callable[..., Awaitable[Gateway]]
+
+
+@pytest.fixture
+async def queue() -> FakeQueue:
+    return FakeQueue()  # type: ignore[abstract]  # the worker's calls are none of the gateway's
+
+
+@pytest.fixture
+async def start(queue: FakeQueue, identities: Mapping[str, Identity]) -> AsyncIterator[Start]:
+    """Yield a function that starts the gateway, with settings that replace the default ones."""
+    async with AsyncExitStack() as stack:
+        server = grpc.aio.server()
+        add_VideoQueueServicer_to_server(queue, server)
+        server.add_generic_rpc_handlers((queue.health_handler(),))
+        port = server.add_secure_port("127.0.0.1:0", server_credentials(identities["video-queue"]))
+        await server.start()
+        stack.push_async_callback(server.stop, None)
+
+        async def start(**settings: Any) -> Gateway:
+            identity = identities["gateway"]
+            config = Config.from_environment(
+                {
+                    "GATEWAY_LISTEN": "127.0.0.1:0",
+                    "GATEWAY_IDENTITY": str(identity.folder),
+                    "GATEWAY_QUEUE": f"localhost:{port}",
+                    "GATEWAY_GRACE_SECONDS": "1",
+                }
+            )
+            running = await stack.enter_async_context(AsyncExitStack())
+            address = await running.enter_async_context(
+                serving(replace(config, **settings), identity)
+            )
+            return Gateway(Address("localhost", address.port), queue, identities, running.aclose)
+
+        yield start
+
+
+@pytest.fixture
+async def gateway(start: Start) -> Gateway:
+    return await start()

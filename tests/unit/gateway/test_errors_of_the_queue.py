@@ -1,0 +1,87 @@
+"""What the client hears when a call to the queue fails."""
+
+import grpc
+import pytest
+
+from tests.unit.gateway.conftest import Gateway, Start
+from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue
+from tests.unit.gateway.test_upload_video import upload
+
+WORDS = "the queue's own words"
+PASSED_ON = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.FAILED_PRECONDITION: 409,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+}
+KEPT = {
+    grpc.StatusCode.OUT_OF_RANGE: 416,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.CANCELLED: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.UNKNOWN: 500,
+    grpc.StatusCode.UNAUTHENTICATED: 500,
+    grpc.StatusCode.UNIMPLEMENTED: 500,
+    grpc.StatusCode.DATA_LOSS: 500,
+    grpc.StatusCode.ALREADY_EXISTS: 500,
+}
+ROUTES = [
+    ("GET", "/videos"),
+    ("GET", f"/videos/{VIDEO_ID}"),
+    ("GET", f"/videos/{VIDEO_ID}/events"),
+    ("GET", f"/videos/{VIDEO_ID}/source"),
+    ("DELETE", f"/videos/{VIDEO_ID}"),
+    ("GET", "/healthz"),
+]
+
+
+def test_every_status_code_has_its_answer() -> None:
+    assert {*PASSED_ON, *KEPT} == set(grpc.StatusCode) - {grpc.StatusCode.OK}
+
+
+@pytest.mark.parametrize(("code", "status"), [*PASSED_ON.items(), *KEPT.items()])
+async def test_a_status_code_becomes_an_http_status(
+    gateway: Gateway, code: grpc.StatusCode, status: int
+) -> None:
+    gateway.queue.fail = (code, WORDS)
+    async with gateway.client() as client, client.get(f"/videos/{VIDEO_ID}") as response:
+        assert response.status == status
+        assert response.content_type == "application/problem+json"
+        assert (WORDS in await response.text()) == (code in PASSED_ON)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_every_route_answers_a_failed_call_so(
+    gateway: Gateway, method: str, path: str
+) -> None:
+    gateway.queue.fail = (grpc.StatusCode.NOT_FOUND, WORDS)
+    async with gateway.client() as client, client.request(method, path) as response:
+        assert response.status == 404
+        assert (await response.json(content_type=None))["detail"] == WORDS
+
+
+async def test_a_store_that_is_full_is_507(gateway: Gateway) -> None:
+    gateway.queue.fail = (grpc.StatusCode.RESOURCE_EXHAUSTED, WORDS)
+    async with gateway.client() as client, upload(client) as response:
+        assert response.status == 507
+        assert (await response.json(content_type=None))["detail"] == WORDS
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_a_queue_that_does_not_answer_is_504(
+    start: Start, queue: FakeQueue, method: str, path: str
+) -> None:
+    gateway = await start(call_seconds=0.2, idle_seconds=0.2)
+    queue.answering.clear()
+    async with gateway.client() as client, client.request(method, path) as response:
+        assert response.status == 504
+
+
+async def test_a_queue_that_is_not_serving_is_503(gateway: Gateway) -> None:
+    gateway.queue.health = 2  # NOT_SERVING
+    async with gateway.client() as client, client.get("/healthz") as response:
+        assert response.status == 503
+        assert "Retry-After" in response.headers

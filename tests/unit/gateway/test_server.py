@@ -1,0 +1,131 @@
+"""Connections: how many, how long, and how they end."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+from mtls.http_endpoint import client_context
+from mtls.identity import Identity
+
+import aiohttp
+import pytest
+
+from gateway.config import Config
+from gateway.errors import StartError
+from gateway.server import serving
+from tests.unit.gateway.conftest import Gateway, Start
+from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue
+from tests.unit.gateway.raw_client import RawClient
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n"
+
+
+async def nobody_listens(gateway: Gateway) -> None:
+    """Return when a connection is refused."""
+    with suppress(aiohttp.ClientConnectorError):
+        while True:
+            async with gateway.client() as client, client.get("/openapi.json"):
+                pass
+
+
+@pytest.fixture
+def config(identities: Mapping[str, Identity]) -> Config:
+    return Config.from_environment(
+        {
+            "GATEWAY_LISTEN": "127.0.0.1:0",
+            "GATEWAY_IDENTITY": str(identities["gateway"].folder),
+            "GATEWAY_QUEUE": "localhost:1",  # where nobody listens
+        }
+    )
+
+
+async def test_no_connection_more_than_allowed(start: Start) -> None:
+    gateway = await start(max_connections=2)
+    async with RawClient.to(gateway) as first, RawClient.to(gateway) as second:
+        for client in (first, second):
+            client.writer.write(HEALTH)
+            assert await client.status() == 200
+        with pytest.raises(ConnectionError):  # before its handshake, which would cost us a lot
+            async with RawClient.to(gateway):
+                pass
+
+
+async def test_a_place_that_was_left_is_free_again(start: Start) -> None:
+    gateway = await start(max_connections=1)
+    for _ in range(3):
+        async with RawClient.to(gateway) as client:
+            client.writer.write(
+                b"GET /healthz HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n"
+            )
+            assert await client.status() == 200
+            await client.reader.read()
+            client.writer.close()
+            await client.writer.wait_closed()
+
+
+async def test_at_the_end_a_stream_of_events_is_ended_whole(
+    identities: Mapping[str, Identity], start: Start, queue: FakeQueue
+) -> None:
+    gateway = await start(grace_seconds=5)
+    async with gateway.client() as client, client.get(f"/videos/{VIDEO_ID}/events") as response:
+        await response.content.readuntil(b"\n\n")
+        stopping = asyncio.ensure_future(gateway.stop())
+        text = await response.content.read()  # raises if the stream is cut off
+        assert b"event: status" in text
+    await stopping
+
+
+async def test_at_the_end_a_request_may_finish(start: Start, queue: FakeQueue) -> None:
+    gateway = await start(grace_seconds=60)
+    queue.answering.clear()
+    async with gateway.client() as client:
+        request = asyncio.create_task(client.get(f"/videos/{VIDEO_ID}"))
+        await queue.called.wait()
+        stopping = asyncio.ensure_future(gateway.stop())
+        await nobody_listens(gateway)
+        queue.answering.set()
+        async with await request as response:
+            assert response.status == 200
+    await stopping
+
+
+async def test_a_client_that_goes_away_takes_its_call_along(start: Start, queue: FakeQueue) -> None:
+    gateway = await start(call_seconds=3600)
+    queue.answering.clear()
+    async with RawClient.to(gateway) as client:
+        client.writer.write(f"GET /videos/{VIDEO_ID} HTTP/1.1\r\nHost: gateway\r\n\r\n".encode())
+        await queue.called.wait()
+    assert await queue.how_it_ended() == "cut off"
+
+
+async def test_a_gateway_without_queue_starts_and_says_that_it_is_not_well(
+    config: Config, identities: Mapping[str, Identity]
+) -> None:
+    async with serving(config, identities["gateway"]) as address:
+        connector = aiohttp.TCPConnector(ssl=client_context(identities["probe"]))
+        url = f"https://localhost:{address.port}/healthz"
+        async with (
+            aiohttp.ClientSession(connector=connector) as client,
+            client.get(url) as response,
+        ):
+            assert response.status == 503
+            assert "localhost:1" not in await response.text()
+
+
+async def test_a_port_that_is_taken_is_an_error_that_says_so(
+    config: Config, gateway: Gateway
+) -> None:
+    listen = gateway.address
+    with pytest.raises(StartError, match="GATEWAY_LISTEN"):
+        async with serving(replace(config, listen=listen), gateway.identities["gateway"]):
+            pass
+
+
+async def test_a_body_that_could_be_bombs_is_not_unpacked(gateway: Gateway) -> None:
+    headers = {"Content-Encoding": "gzip", "Content-Type": "multipart/form-data; boundary=x"}
+    async with (
+        gateway.client() as client,
+        client.post("/videos", data=b"x", headers=headers) as response,
+    ):
+        assert response.status == 415

@@ -1,0 +1,99 @@
+from collections.abc import Callable
+
+from mtls.line_limit import Kind, LineLimit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+EXPIRED: Kind = ("connection.refused", "expired")
+UNKNOWN: Kind = ("connection.refused", "unknown_ca")
+
+
+class Clock:
+    """Calls what is due when it is told that the time has come."""
+
+    def __init__(self) -> None:
+        self.due: list[Callable[[], None]] = []
+
+    def later(self, seconds: float, do: Callable[[], None]) -> None:
+        assert seconds == 1.0
+        self.due.append(do)
+
+    def tick(self) -> None:
+        due, self.due = self.due, []
+        for do in due:
+            do()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def left_out() -> list[tuple[Kind, int]]:
+    return []
+
+
+@pytest.fixture
+def limit(clock: Clock, left_out: list[tuple[Kind, int]]) -> LineLimit:
+    return LineLimit(lambda kind, lines: left_out.append((kind, lines)), lines=2, later=clock.later)
+
+
+def test_admits_the_first_of_a_kind_and_sums_up_the_rest(
+    limit: LineLimit, clock: Clock, left_out: list[tuple[Kind, int]]
+) -> None:
+    assert [limit.admits(EXPIRED) for _ in range(5)] == [True, True, False, False, False]
+    assert left_out == []
+    clock.tick()
+    assert left_out == [(EXPIRED, 3)]
+
+
+def test_a_flood_of_one_kind_does_not_silence_another(limit: LineLimit) -> None:
+    for _ in range(5):
+        limit.admits(EXPIRED)
+    assert limit.admits(UNKNOWN)
+
+
+def test_begins_again_after_the_time(limit: LineLimit, clock: Clock) -> None:
+    for _ in range(5):
+        limit.admits(EXPIRED)
+    clock.tick()
+    assert limit.admits(EXPIRED)
+
+
+def test_says_nothing_when_nothing_was_left_out(
+    limit: LineLimit, clock: Clock, left_out: list[tuple[Kind, int]]
+) -> None:
+    limit.admits(EXPIRED)
+    limit.admits(EXPIRED)
+    clock.tick()
+    assert left_out == []
+
+
+def test_has_one_timer_for_all_and_none_in_silence(limit: LineLimit, clock: Clock) -> None:
+    for _ in range(5):
+        limit.admits(EXPIRED)
+        limit.admits(UNKNOWN)
+    assert len(clock.due) == 1
+    clock.tick()
+    assert not clock.due
+
+
+@given(st.lists(st.one_of(st.none(), st.sampled_from([EXPIRED, UNKNOWN]))))
+def test_every_event_has_a_line_or_is_in_a_sum(events: list[Kind | None]) -> None:
+    """None is the tick of the clock."""
+    clock, counted = Clock(), {EXPIRED: 0, UNKNOWN: 0}
+
+    def add(kind: Kind, lines: int) -> None:
+        counted[kind] += lines
+
+    limit = LineLimit(add, lines=2, later=clock.later)
+    for event in events:
+        if event is None:
+            clock.tick()
+        elif limit.admits(event):
+            counted[event] += 1
+    limit.settle()
+    assert counted == {kind: events.count(kind) for kind in counted}

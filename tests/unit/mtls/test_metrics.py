@@ -1,0 +1,138 @@
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+from mtls.calls import Door
+from mtls.certificates import Role
+from mtls.identity import Identity, load_identity
+from mtls.metrics import CALLS, OTHER, CallLabels, ExpiryCollector
+from mtls.peer import Peer, PeerError
+from mtls.policy import Denied, Policy
+from mtls.spiffe import SpiffeId
+
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+
+from pki.authority import Authority
+from pki.identities import identity_named
+from pki.identity_folder import write_identity
+
+CALL = "/my.v1.Service/Call"
+POLICY = Policy("video-demo.test", {CALL: frozenset({"gateway"})})
+NOW = dt.datetime.now(dt.UTC)
+
+
+def peer(text: str) -> Peer:
+    return Peer(SpiffeId.parse(text))
+
+
+GATEWAY = peer("spiffe://video-demo.test/gateway")
+
+
+@pytest.mark.parametrize(
+    ("caller", "label"),
+    [
+        (GATEWAY, "gateway"),
+        (peer("spiffe://video-demo.test/somebody"), OTHER),
+        (peer("spiffe://elsewhere.test/gateway"), OTHER),
+        (None, OTHER),
+    ],
+)
+def test_a_caller_has_a_series_only_if_the_policy_names_it(caller: Peer | None, label: str) -> None:
+    assert CallLabels(POLICY).identity(caller) == label
+
+
+def test_a_method_has_a_series_only_if_the_policy_names_it() -> None:
+    assert CallLabels(POLICY).method(CALL) == CALL
+    assert CallLabels(POLICY).method("/my.v1.Service/MadeUp") == OTHER
+
+
+def counted(endpoint: str) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.labels["identity"], sample.labels["method"], sample.labels["code"]): sample.value
+        for sample in next(iter(CALLS.collect())).samples
+        if sample.labels["endpoint"] == endpoint and sample.name == "mtls_calls_total"
+    }
+
+
+def test_strangers_calls_are_counted_without_new_series() -> None:
+    door = Door("many strangers", POLICY)
+    for number in range(100):
+        door.count(peer(f"spiffe://elsewhere.test/{number}"), f"/made/Up{number}", "DENIED")
+    assert counted("many strangers") == {(OTHER, OTHER, "DENIED"): 100}
+
+
+def refuse() -> Peer:
+    raise PeerError("no name")
+
+
+@pytest.mark.parametrize(
+    ("find_peer", "identity", "rule"),
+    [
+        (
+            lambda: peer("spiffe://video-demo.test/transcoder"),
+            "spiffe://video-demo.test/transcoder",
+            "allowed: gateway",
+        ),
+        (refuse, None, "no name"),
+    ],
+)
+def test_a_denied_call_is_logged_with_identity_method_and_rule(
+    find_peer: Callable[[], Peer], identity: str | None, rule: str
+) -> None:
+    with structlog.testing.capture_logs() as logs, pytest.raises((Denied, PeerError)):
+        Door(f"a door for {identity}", POLICY).admit(find_peer, CALL)
+    assert [log for log in logs if log["event"] == "call.denied"] == [
+        {
+            "event": "call.denied",
+            "log_level": "warning",
+            "identity": identity,
+            "method": CALL,
+            "rule": rule,
+        }
+    ]
+
+
+def test_an_admitted_call_is_not_logged() -> None:
+    with structlog.testing.capture_logs() as logs:
+        assert Door("quiet", POLICY).admit(lambda: GATEWAY, CALL) is GATEWAY
+    assert logs == []
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> Identity:
+    authority = Authority.create()
+    leaf = authority.issue(identity_named("gateway"), not_after=NOW + dt.timedelta(days=2))
+    write_identity(tmp_path / "gateway", leaf, authority.ca_pem)
+    return load_identity(tmp_path / "gateway", roles=frozenset({Role.SERVER}))
+
+
+def test_expiry_is_that_of_leaf_issuing_ca_and_root_at_the_time_of_the_question(
+    identity: Identity,
+) -> None:
+    now = [NOW]
+    collector = ExpiryCollector(lambda: now[0])
+    collector.track(identity)
+
+    def left() -> dict[str, float]:
+        (gauge,) = collector.collect()
+        assert {sample.labels["identity"] for sample in gauge.samples} == {str(identity.spiffe_id)}
+        return {sample.labels["place"]: sample.value for sample in gauge.samples}
+
+    at_first = left()
+    assert set(at_first) == {"leaf", "issuing CA", "root"}
+    assert at_first["leaf"] == pytest.approx(2 * 86_400, abs=1)  # certificates count in seconds
+    now[0] += dt.timedelta(days=3)
+    assert left()["leaf"] == pytest.approx(-86_400, abs=1)
+    assert left()["root"] == pytest.approx(at_first["root"] - 3 * 86_400)
+
+
+def test_a_renewed_identity_takes_the_place_of_the_old(identity: Identity) -> None:
+    collector = ExpiryCollector(lambda: NOW)
+    collector.track(identity)
+    collector.track(identity)
+    registry = CollectorRegistry()
+    registry.register(collector)
+    (gauge,) = registry.collect()
+    assert len(gauge.samples) == 3

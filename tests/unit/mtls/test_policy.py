@@ -1,0 +1,38 @@
+from mtls.peer import Peer
+from mtls.policy import Denied, Policy
+from mtls.spiffe import SpiffeId
+
+import pytest
+
+POLICY = Policy("video-demo.test", {"Upload": frozenset({"gateway"}), "Nobody": frozenset()})
+
+
+def peer(text: str) -> Peer:
+    return Peer(SpiffeId.parse(text))
+
+
+def test_allows_what_the_table_names() -> None:
+    POLICY.check(peer("spiffe://video-demo.test/gateway"), "Upload")
+
+
+@pytest.mark.parametrize(
+    ("who", "action", "rule"),
+    [
+        ("spiffe://video-demo.test/probe", "Upload", "allowed: gateway"),
+        ("spiffe://video-demo.test/gateway", "Nobody", "allowed: "),
+        ("spiffe://video-demo.test/gateway", "Delete", "no rule names this action"),
+        ("spiffe://other.test/gateway", "Upload", "only peers of video-demo.test are served"),
+        ("spiffe://video-demo.test/client/gateway", "Upload", "allowed: gateway"),
+    ],
+)
+def test_denies_everything_else_and_knows_the_rule(who: str, action: str, rule: str) -> None:
+    with pytest.raises(Denied) as raised:
+        POLICY.check(peer(who), action)
+    assert raised.value.rule == rule
+    assert who in str(raised.value)
+
+
+def test_does_not_tell_the_peer_who_else_is_allowed() -> None:
+    with pytest.raises(Denied) as raised:
+        POLICY.check(peer("spiffe://video-demo.test/probe"), "Upload")
+    assert "gateway" not in str(raised.value)

@@ -1,0 +1,198 @@
+"""What a run makes, and that it touches nothing that is still right."""
+
+import datetime as dt
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from pki.authority import Authority, KeyType
+from pki.bootstrap import Options, bootstrap
+from pki.ca_folder import load_authority, write_authority
+from pki.errors import AuthorityUnusable
+from pki.identities import IDENTITIES, identity_named
+from pki.identity_folder import read_identity, write_identity
+from pki.pem import key_pem
+
+GATEWAY = identity_named("gateway")
+IDENTITY_FILES = ("ca-certificate.crt", "certificate.crt", "key-pair.pem", "private-key.pem")
+
+State = dict[Path, tuple[int, int, bytes]]
+
+
+def state(folder: Path) -> State:
+    """Every file with its inode, time of change (ns) and content: even the same again shows."""
+    return {
+        path: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def changed(before: State, after: State) -> set[Path]:
+    paths = before.keys() | after.keys()
+    return {path for path in paths if before.get(path) != after.get(path)}
+
+
+def current_authority(folder: Path) -> Authority:
+    authority = load_authority(folder, now=dt.datetime.now(dt.UTC))
+    assert authority is not None
+    return authority
+
+
+@pytest.fixture
+def certs(tmp_path: Path) -> Path:
+    """A folder after its first run."""
+    bootstrap(tmp_path, Options())
+    return tmp_path
+
+
+@pytest.fixture
+def strict_umask() -> Iterator[None]:
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+def test_makes_these_files_and_no_others(certs: Path) -> None:
+    ca = {
+        *("ca/ca-certificate.crt", "ca/ca-private-key.pem"),
+        *("ca/issuing-certificate.crt", "ca/issuing-private-key.pem"),
+    }
+    identities = {f"{identity.name}/{file}" for identity in IDENTITIES for file in IDENTITY_FILES}
+    files = {str(path.relative_to(certs)) for path in certs.rglob("*") if path.is_file()}
+    assert files == ca | identities
+
+
+def test_a_file_with_a_key_is_open_to_its_owner_alone(certs: Path) -> None:
+    for path in filter(Path.is_file, certs.rglob("*")):
+        is_secret = b"PRIVATE KEY" in path.read_bytes()
+        assert stat.S_IMODE(path.stat().st_mode) == (0o600 if is_secret else 0o644), path
+        assert path.suffix == (".pem" if is_secret else ".crt"), path
+
+
+@pytest.mark.usefixtures("strict_umask")
+def test_modes_do_not_depend_on_the_umask(certs: Path) -> None:
+    modes = {
+        name: stat.S_IMODE((certs / name).stat().st_mode)
+        for name in ("ca", "client", "client/uploader", "gateway", "gateway/certificate.crt")
+    }
+    assert modes == {
+        "ca": 0o700,
+        "client": 0o755,
+        "client/uploader": 0o755,
+        "gateway": 0o755,
+        "gateway/certificate.crt": 0o644,
+    }
+
+
+def test_keys_of_the_cas_are_in_their_own_folder_alone(certs: Path) -> None:
+    authority = current_authority(certs)
+    assert authority.root_key is not None
+    for key in (key_pem(authority.root_key), key_pem(authority.issuing.key)):
+        files = filter(Path.is_file, certs.rglob("*"))
+        assert [path.parent.name for path in files if key in path.read_bytes()] == ["ca"]
+
+
+def test_key_pair_is_the_key_and_then_the_chain(certs: Path) -> None:
+    home = certs / "gateway"
+    pair = (home / "private-key.pem").read_bytes() + (home / "certificate.crt").read_bytes()
+    assert (home / "key-pair.pem").read_bytes() == pair
+
+
+def test_a_second_run_changes_nothing_and_says_so(certs: Path) -> None:
+    before = state(certs)
+    outcome = bootstrap(certs, Options())
+    assert state(certs) == before
+    assert outcome.changes == ()
+    assert len(outcome.notes) == 1
+    assert outcome.notes[0].startswith("Nothing to do: 7 identities are in order")
+
+
+def test_what_is_wrong_is_issued_again_and_nothing_else(certs: Path) -> None:
+    now = dt.datetime.now(dt.UTC)
+    authority = current_authority(certs)
+    expired = authority.issue(GATEWAY, not_after=now - dt.timedelta(hours=1))
+    write_identity(certs / "gateway", expired, authority.ca_pem)
+    before = state(certs)
+    outcome = bootstrap(certs, Options())
+    assert changed(before, state(certs)) == {certs / "gateway" / file for file in IDENTITY_FILES}
+    assert len(outcome.changes) == 1
+    assert outcome.changes[0].startswith("gateway: issued again, valid until ")
+    assert outcome.changes[0].endswith(", because less than a third of its life is left")
+    assert read_identity(certs / "gateway").leaf.not_valid_after_utc > now
+    assert bootstrap(certs, Options()).changes == ()
+
+
+def test_a_leaf_lives_as_long_as_asked(tmp_path: Path) -> None:
+    bootstrap(tmp_path, Options(leaf_days=89))
+    left = read_identity(tmp_path / "gateway").leaf.not_valid_after_utc - dt.datetime.now(dt.UTC)
+    assert dt.timedelta(days=88) < left < dt.timedelta(days=89)
+
+
+@pytest.mark.parametrize(
+    ("key_type", "kind"), [("ec", ec.EllipticCurvePublicKey), ("rsa", rsa.RSAPublicKey)]
+)
+def test_every_key_is_of_the_type_that_was_asked_for(
+    tmp_path: Path, key_type: KeyType, kind: type
+) -> None:
+    bootstrap(tmp_path, Options(key_type=key_type))
+    certificates = [
+        x509.load_pem_x509_certificate(path.read_bytes()) for path in tmp_path.rglob("*.crt")
+    ]
+    assert all(isinstance(each.public_key(), kind) for each in certificates)
+
+
+def test_another_key_type_renews_the_leaves_and_keeps_the_ca(certs: Path) -> None:
+    ca_before = state(certs / "ca")
+    outcome = bootstrap(certs, Options(key_type="rsa"))
+    assert state(certs / "ca") == ca_before
+    assert len(outcome.changes) == len(IDENTITIES)
+    assert all("its key type has changed" in change for change in outcome.changes)
+
+
+def test_force_makes_a_new_ca_and_issues_everything_again(certs: Path) -> None:
+    before = state(certs)
+    bootstrap(certs, Options(force=True))
+    after = state(certs)
+    assert changed(before, after) == set(before)
+    assert after.keys() == before.keys()
+    assert bootstrap(certs, Options()).changes == ()
+
+
+def test_an_unusable_ca_is_an_error_that_changes_nothing_and_force_heals(certs: Path) -> None:
+    (certs / "ca" / "issuing-private-key.pem").unlink()
+    before = state(certs)
+    with pytest.raises(AuthorityUnusable):
+        bootstrap(certs, Options())
+    assert state(certs) == before
+    bootstrap(certs, Options(force=True))
+    assert bootstrap(certs, Options()).changes == ()
+
+
+def test_leaves_of_a_ca_that_is_gone_are_issued_again(certs: Path) -> None:
+    write_authority(certs, Authority.create())
+    outcome = bootstrap(certs, Options())
+    assert len(outcome.changes) == len(IDENTITIES)
+    assert all("it was issued by another CA" in change for change in outcome.changes)
+
+
+def test_a_key_that_was_opened_to_others_is_closed_again(certs: Path) -> None:
+    key = certs / "gateway" / "private-key.pem"
+    key.chmod(0o644)
+    outcome = bootstrap(certs, Options())
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert outcome.changes == ("owners and modes put right: 1",)
+
+
+def test_leaves_foreign_files_alone(certs: Path) -> None:
+    foreign = certs / "README.md"
+    foreign.write_text("not ours")
+    foreign.chmod(0o640)
+    bootstrap(certs, Options(force=True))
+    assert foreign.read_text() == "not ours"
+    assert stat.S_IMODE(foreign.stat().st_mode) == 0o640

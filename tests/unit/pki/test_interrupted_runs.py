@@ -1,0 +1,157 @@
+"""Whenever a run is killed, and however many run at once, the next one leaves all in order."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pki import store
+from pki.bootstrap import Options, bootstrap
+from pki.errors import FolderBusy
+from pki.identities import IDENTITIES
+from pki.store import locked
+
+TIMEOUT = 60  # seconds
+FILES = 4 + 4 * len(IDENTITIES)
+
+# Nothing in the folder changes but by a rename, so a process that dies before each of them in turn
+# has died at every moment that matters.
+DIES_BEFORE_RENAME = """
+import os, pathlib, signal, sys
+import bootstrap_certs
+
+rename, left = pathlib.Path.rename, int(sys.argv[1])
+
+def counted(path, target):
+    global left
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left -= 1
+    return rename(path, target)
+
+pathlib.Path.rename = counted
+sys.exit(bootstrap_certs.main(sys.argv[2:]))
+"""
+HOLDS_THE_LOCK = """
+import pathlib, sys
+from pki.store import locked
+
+with locked(pathlib.Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def run_until_rename(
+    count: int, options: Options, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renames = iter(range(count))
+    rename = Path.rename
+
+    def counted(path: Path, target: Path) -> Path:
+        if next(renames, None) is None:
+            raise Killed
+        return rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", counted)
+        with pytest.raises(Killed):
+            bootstrap(folder, options)
+
+
+def assert_next_run_heals(folder: Path) -> None:
+    bootstrap(folder, Options())
+    assert bootstrap(folder, Options()).changes == ()
+    names = [path.name for path in folder.rglob("*")]
+    assert len([name for name in names if name.endswith((".crt", ".pem"))]) == FILES
+    assert not [name for name in names if name.startswith(".")]
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
+# The CA with its folder takes five renames (six, if one is replaced), each identity four more.
+@pytest.mark.parametrize("count", [*range(5 + 2 * 4), FILES])
+def test_a_first_run_may_stop_before_any_rename(
+    tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_until_rename(count, Options(), tmp_path, monkeypatch)
+    assert_next_run_heals(tmp_path)
+
+
+@pytest.mark.parametrize("count", [*range(6 + 2 * 4), 1 + FILES])
+def test_a_fresh_start_may_stop_before_any_rename(
+    tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bootstrap(tmp_path, Options())
+    run_until_rename(count, Options(force=True), tmp_path, monkeypatch)
+    assert_next_run_heals(tmp_path)
+
+
+@pytest.mark.parametrize("count", [0, 3, 4, 5, 6, 8, 20])
+def test_a_process_may_be_killed(tmp_path: Path, count: int, environment: dict[str, str]) -> None:
+    killed = subprocess.run(
+        [sys.executable, "-c", DIES_BEFORE_RENAME, str(count), "--folder", tmp_path],
+        env=environment,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert any(path.name.startswith(".unfinished-") for path in tmp_path.rglob("*"))
+    assert_next_run_heals(tmp_path)
+
+
+def test_runs_at_once_take_turns_and_only_the_first_has_work(
+    tmp_path: Path, command: list[str]
+) -> None:
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    with locked(folder):
+        runs = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(3)
+        ]
+        for run in runs:
+            assert run.stderr is not None
+            assert "Another run is at work" in run.stderr.readline()
+        assert list(folder.iterdir()) == []
+    outputs = [run.communicate(timeout=TIMEOUT)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0]
+    assert sorted(output.startswith("ca: made") for output in outputs) == [False, False, True]
+    assert sorted(output.startswith("Nothing to do") for output in outputs) == [False, True, True]
+    assert bootstrap(folder, Options()).changes == ()
+
+
+def test_the_lock_of_a_killed_run_is_lifted(tmp_path: Path, environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS_THE_LOCK, tmp_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        waited: list[bool] = []
+
+        def kill_it() -> None:
+            waited.append(True)
+            holder.kill()
+
+        with locked(tmp_path, on_wait=kill_it):
+            assert waited == [True]
+
+
+def test_waiting_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_LOCK_TIMEOUT", 0.1)
+    with locked(tmp_path), pytest.raises(FolderBusy, match="end it"), locked(tmp_path):
+        pass

@@ -1,0 +1,165 @@
+"""The transcoder as it is started: a process of its own, which starts one for each video."""
+
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.making_videos import Clip, write_clip
+from tests.unit.transcoder.conftest import Server, names_in
+from tests.unit.transcoder.fake_queue import PATIENCE_SECONDS, Call, FakeQueue
+
+LONG = tuple(n / 25 for n in range(25 * 60))
+
+
+@pytest.fixture
+def variables(server: Server, certs: Path, tmp_path: Path) -> dict[str, str]:
+    return {
+        "PYTHONPATH": "services:protos/gen",
+        "TRANSCODER_IDENTITY": str(certs / "transcoder"),
+        "TRANSCODER_QUEUE": f"localhost:{server.port}",
+        "TRANSCODER_WORK": str(tmp_path / "work"),
+        "LOG_FORMAT": "json",
+    }
+
+
+@asynccontextmanager
+async def started(variables: Mapping[str, str]) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "transcoder"), env=variables, stdout=DEVNULL, stderr=PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def ended(process: Process) -> tuple[int | None, str]:
+    """Return the exit code and what was written."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        _, words = await process.communicate()
+    return process.returncode, words.decode()
+
+
+def events_in(words: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in words.splitlines()]
+
+
+def clip(path: Path, **features: Any) -> bytes:
+    write_clip(path, Clip(**features))
+    return path.read_bytes()
+
+
+async def test_a_video_becomes_renditions_and_a_thumbnail(
+    queue: FakeQueue, variables: dict[str, str], tmp_path: Path
+) -> None:
+    queue.content = clip(tmp_path / "clip.mp4", size=(1280, 720))
+    queue.chunk_bytes = 100_000
+    queue.add("clip")
+    async with started(variables) as process:
+        await queue.completed("clip")
+        await queue.came(Call("ClaimVideo"), times=2)
+        process.send_signal(signal.SIGTERM)
+        exit_code, words = await ended(process)
+    assert exit_code == 0
+    names = [published.metadata.name for published in queue.published]
+    assert names == ["720p", "360p", "thumbnail"]
+    assert queue.published[0].content[4:8] == b"ftyp"
+    assert queue.published[-1].content.startswith(b"\xff\xd8")
+    assert [event["event"] for event in events_in(words)] == [
+        "worker.started",
+        "queue.reached",
+        "video.claimed",
+        "video.completed",
+        "worker.stopped",
+    ]
+
+
+async def test_what_is_not_a_video_is_failed_with_a_reason(
+    queue: FakeQueue, variables: dict[str, str]
+) -> None:
+    queue.content = b"not a video"
+    queue.add("text")
+    async with started(variables):
+        await queue.until(lambda: len(queue.reports("text")) == 2)
+    assert queue.reports("text")[-1].startswith("FAILED: This is not a video")
+
+
+async def test_grpc_does_not_get_in_the_way_of_starting_processes(
+    queue: FakeQueue, variables: dict[str, str]
+) -> None:
+    """With gRPC's fork handlers one in five of them crashes."""
+    queue.content = b"not a video"
+    numbers = [str(number) for number in range(30)]
+    for number in numbers:
+        queue.add(number)
+    async with started(variables):
+        await queue.came(Call("ClaimVideo"), times=len(numbers) + 1)
+    assert [len(queue.reports(number)) for number in numbers] == [2] * len(numbers)
+
+
+async def test_a_stop_in_the_middle_of_a_video_leaves_no_process_and_no_file(
+    queue: FakeQueue, variables: dict[str, str], tmp_path: Path
+) -> None:
+    queue.content = clip(tmp_path / "clip.mp4", times=LONG, sounds=())
+    queue.chunk_bytes = 100_000
+    queue.add("long")
+    async with started(variables | {"TRANSCODER_HEARTBEAT_SECONDS": "0.01"}) as process:
+        await queue.until(
+            lambda: any(call.method == "Heartbeat" and call.what for call in queue.calls)
+        )
+        process.send_signal(signal.SIGTERM)
+        # The process that transcodes has inherited no standard error, or this would wait for it.
+        exit_code, words = await ended(process)
+    assert exit_code == 0
+    assert events_in(words)[-1]["event"] == "worker.stopped"
+    assert not names_in(tmp_path / "work")
+    assert queue.reports("long") == ["PROCESSING"]
+
+
+async def test_it_stops_while_it_waits_for_work(
+    queue: FakeQueue, variables: dict[str, str]
+) -> None:
+    async with started(variables) as process:
+        await queue.came(Call("ClaimVideo"), times=2)
+        process.send_signal(signal.SIGTERM)
+        exit_code, _ = await ended(process)
+    assert exit_code == 0
+
+
+async def test_it_stops_while_there_is_no_queue(server: Server, variables: dict[str, str]) -> None:
+    await server.stop()
+    async with started(variables) as process:
+        assert process.stderr
+        async for line in process.stderr:
+            if json.loads(line)["event"] == "queue.unreachable":
+                break
+        process.send_signal(signal.SIGTERM)
+        exit_code, _ = await ended(process)
+    assert exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "exit_code"),
+    [
+        ("TRANSCODER_QUEUE", "", 2),
+        ("TRANSCODER_IDENTITY", "/nowhere", 1),
+        ("TRANSCODER_WORK", "/dev/null", 1),
+    ],
+)
+async def test_a_setting_that_is_wrong_ends_it_with_words_that_say_so(
+    variables: dict[str, str], name: str, value: str, exit_code: int
+) -> None:
+    async with started(variables | {name: value}) as process:
+        code, words = await ended(process)
+    assert code == exit_code
+    assert (value or name) in words

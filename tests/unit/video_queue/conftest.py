@@ -1,0 +1,186 @@
+"""What the tests of the queue share: a config, a clock that obeys, the store, and a real server."""
+
+import asyncio
+import dataclasses
+import datetime as dt
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mtls.certificates import Role
+from mtls.grpc_endpoint import channel_credentials
+from mtls.identity import load_identity
+
+import grpc.aio
+import pytest
+
+from pki.authority import Authority
+from pki.identities import identity_named
+from pki.identity_folder import write_identity
+from video_queue import store
+from video_queue.config import Config
+from video_queue.renditions import Rendition, RenditionMetadata
+from video_queue.server import running
+from video_queue.store import Store
+from video_queue.videos import Claim, Lease, Limits, Metadata, Video
+from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
+
+OWNER = "spiffe://video-demo.test/client/uploader"
+METADATA = Metadata("a title", "a description", "video/mp4")
+
+Configure = Callable[..., Config]
+
+
+@dataclass
+class Clock:
+    """Time stands still until a test moves it."""
+
+    now: dt.datetime = field(default=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+
+    def __call__(self) -> dt.datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += dt.timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """Settings that differ from the defaults by being small."""
+    variables = {
+        "VIDEO_QUEUE_LISTEN": "127.0.0.1:0",
+        "VIDEO_QUEUE_IDENTITY": str(tmp_path / "certs" / "video-queue"),
+        "VIDEO_QUEUE_DATA": str(tmp_path / "data"),
+        "VIDEO_QUEUE_SHUTDOWN_GRACE_SECONDS": "5",
+    }
+    limits = Limits(
+        upload_bytes=3_000_000,
+        title_length=200,
+        description_length=5000,
+        rendition_bytes=2_000_000,
+        renditions=3,
+    )
+    return dataclasses.replace(
+        Config.from_environment(variables), limits=limits, quota_bytes=10_000_000, max_waiting=3
+    )
+
+
+@pytest.fixture
+def opened(config: Config, clock: Clock) -> Callable[[], AbstractAsyncContextManager[Store]]:
+    """Open the store; a second time after the first is a restart."""
+    return lambda: store.opened(config, clock)
+
+
+@pytest.fixture
+async def queue(opened: Callable[[], AbstractAsyncContextManager[Store]]) -> AsyncIterator[Store]:
+    async with opened() as queue:
+        yield queue
+
+
+async def chunks_of(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def upload(queue: Store, *chunks: bytes, title: str = "a title") -> Video:
+    metadata = dataclasses.replace(METADATA, title=title)
+    return await queue.uploads.receive(OWNER, metadata, chunks_of(*chunks or (b"bytes",)))
+
+
+async def claim(queue: Store) -> Claim:
+    claim = await queue.work.claim("worker", 0)
+    assert claim is not None
+    return claim
+
+
+async def publish(
+    queue: Store,
+    lease: Lease,
+    *chunks: bytes,
+    name: str = "360p",
+    content_type: str = "video/mp4",
+    width: int = 640,
+) -> Rendition:
+    metadata = RenditionMetadata(
+        name=name, content_type=content_type, width=width, height=360, duration_ms=0
+    )
+    content = chunks_of(*chunks or (b"rendition",))
+    return await queue.publishing.receive("worker", lease, metadata, content)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that no event tells of."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  that is what this is for
+            await asyncio.sleep(0.001)
+
+
+def files_in(folder: Path) -> list[str]:
+    """The names of all files of videos and renditions, unfinished ones included."""
+    return sorted(
+        path.name
+        for name in ("incoming", "sources", "renditions")
+        if (folder / name).exists()
+        for path in (folder / name).iterdir()
+    )
+
+
+@dataclass(frozen=True)
+class Clients:
+    """Channels to one server, by the name of the identity that calls."""
+
+    address: str
+    certs: Path
+
+    @asynccontextmanager
+    async def channel(self, name: str) -> AsyncIterator[grpc.aio.Channel]:
+        identity = load_identity(self.certs / name, roles=frozenset({Role.CLIENT}))
+        address = self.address.replace("127.0.0.1", "localhost")
+        async with grpc.aio.secure_channel(address, channel_credentials(identity)) as channel:
+            yield channel
+
+    @asynccontextmanager
+    async def stub(self, name: str) -> AsyncIterator[Any]:
+        """Not typed: the tests send what the types forbid, too."""
+        async with self.channel(name) as channel:
+            yield VideoQueueStub(channel)
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    return Authority.create()
+
+
+@pytest.fixture
+def certs(tmp_path: Path, authority: Authority) -> Path:
+    for name in ("video-queue", "gateway", "transcoder", "probe", "client/uploader"):
+        identity = identity_named(name)
+        write_identity(tmp_path / "certs" / name, authority.issue(identity), authority.ca_pem)
+    return tmp_path / "certs"
+
+
+@pytest.fixture
+async def clients(config: Config, certs: Path, clock: Clock) -> AsyncIterator[Clients]:
+    """A running server, seen from outside."""
+    identity = load_identity(config.identity, roles=frozenset({Role.SERVER}))
+    async with running(config, identity, clock=clock) as address:
+        yield Clients(str(address), certs)
+
+
+@pytest.fixture
+async def gateway(clients: Clients) -> AsyncIterator[Any]:
+    async with clients.stub("gateway") as stub:
+        yield stub
+
+
+@pytest.fixture
+async def transcoder(clients: Clients) -> AsyncIterator[Any]:
+    async with clients.stub("transcoder") as stub:
+        yield stub

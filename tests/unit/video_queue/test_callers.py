@@ -1,0 +1,37 @@
+"""For whom a call is made: the gateway's word counts, and only in one form."""
+
+from typing import Any
+
+from mtls.peer import Peer
+from mtls.spiffe import SpiffeId
+
+import pytest
+
+from tests.unit.video_queue.conftest import OWNER
+from video_queue import callers
+from video_queue.errors import NotTheGateway
+
+
+class Call:
+    """As much of a gRPC context as is looked at."""
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("user-agent", "test"), (callers.ON_BEHALF_OF, OWNER))
+
+
+def person_behind(monkeypatch: pytest.MonkeyPatch, peer: str) -> str:
+    spiffe_id = SpiffeId("video-demo.test", peer)
+    monkeypatch.setattr(callers, "peer_of_call", lambda _context: Peer(spiffe_id))
+    call: Any = Call()
+    return callers.person_behind(call)
+
+
+def test_the_gateway_is_believed_for_whom_it_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert person_behind(monkeypatch, "gateway") == OWNER
+
+
+@pytest.mark.parametrize("peer", ["transcoder", "client/uploader", "gateway/other", "x/gateway"])
+def test_nobody_else_is(monkeypatch: pytest.MonkeyPatch, peer: str) -> None:
+    """Even if the policy let it call: this is the second lock."""
+    with pytest.raises(NotTheGateway):
+        person_behind(monkeypatch, peer)

@@ -1,0 +1,162 @@
+"""The database: durable, of a known version, and never read from end to end for one video."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+from sqlalchemy import event, text, update
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import OperationalError
+
+from tests.unit.video_queue.conftest import OWNER, Clock, claim, publish, upload
+from video_queue import store
+from video_queue.ballast import Ballast
+from video_queue.config import Config
+from video_queue.database import Database
+from video_queue.errors import CatalogUnavailable, StartError, StoreFull
+from video_queue.schema import schema_version
+from video_queue.store import Store
+from video_queue.unbroken import Unbroken
+from video_queue.videos import Report, VideoStatus
+
+
+@pytest.fixture
+async def database(config: Config) -> AsyncIterator[Database]:
+    config.data.mkdir()
+    async with Database.opened(config.database_url, Unbroken(), Ballast(config.data)) as database:
+        yield database
+
+
+@pytest.mark.parametrize(
+    ("pragma", "value"),
+    [("journal_mode", "wal"), ("synchronous", 2), ("busy_timeout", 10_000), ("foreign_keys", 1)],
+)
+async def test_a_commit_survives_a_power_cut(
+    database: Database, pragma: str, value: object
+) -> None:
+    """synchronous = FULL is 2: https://sqlite.org/pragma.html#pragma_synchronous"""
+    async with database.reading() as connection:
+        assert (await connection.execute(text(f"PRAGMA {pragma}"))).scalar_one() == value
+
+
+async def test_a_database_of_another_version_is_refused(config: Config, clock: Clock) -> None:
+    async with store.opened(config, clock):
+        pass
+    async with Database.opened(config.database_url, Unbroken(), Ballast(config.data)) as database:
+        await database.write(lambda c: c.execute(update(schema_version).values(version=99)))
+    with pytest.raises(StartError, match="version 99 and this program needs 1"):
+        async with store.opened(config, clock):
+            pass
+
+
+async def work_to_completion(queue: Store) -> None:
+    """Of a second video, with everything that a worker and a reader ask for."""
+    await upload(queue)
+    lease = (await claim(queue)).lease
+    await queue.work.beat("worker", lease, Report(VideoStatus.PROCESSING, 1, ""))
+    await publish(queue, lease)
+    await publish(queue, lease)
+    await queue.work.report("worker", lease, Report(VideoStatus.COMPLETED, 100, ""))
+    async with queue.library.reading_rendition(lease.video_id, "360p", 0, None):
+        pass
+
+
+async def test_no_query_of_a_call_reads_the_whole_table(
+    queue: Store, monkeypatch: pytest.MonkeyPatch, config: Config, clock: Clock
+) -> None:
+    statements: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if not statement.startswith(("PRAGMA", "BEGIN")):
+            statements.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        video = await upload(queue)
+        await queue.library.page(1, "")
+        await queue.library.page(1, "")
+        await claim(queue)
+        clock.advance(config.lease_seconds)
+        await queue.work.claim("worker", 0)
+        await work_to_completion(queue)
+        await queue.library.page(1, "")
+        await queue.library.delete(video.id, OWNER)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert len(statements) >= 8
+    with closing(sqlite3.connect(config.data / "video-queue.db")) as connection:
+        for statement, parameters in statements:
+            plan = connection.execute("EXPLAIN QUERY PLAN " + statement, parameters).fetchall()
+            steps = [row[3] for row in plan]
+            in_order = "ORDER BY videos.number DESC" in statement  # stops at the end of the page
+            assert in_order or not [step for step in steps if step.startswith("SCAN")], statement
+            assert not [step for step in steps if "TEMP B-TREE" in step], statement
+
+
+async def test_a_write_that_is_under_way_outlives_its_caller(database: Database) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work(connection: Any) -> None:
+        await connection.execute(update(schema_version).values(version=7))
+        begun.set()
+        await go_on.wait()
+
+    task = asyncio.create_task(database.write(work))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go_on.set()
+    await database.write(lambda c: c.execute(text("SELECT 1")))  # its turn comes after
+    async with database.reading() as connection:
+        assert (await connection.execute(schema_version.select())).scalar_one() == 7
+
+
+async def test_writes_take_turns(database: Database) -> None:
+    """Each reads and then writes; if two did so at once, one count would be lost."""
+
+    async def count(connection: Any) -> None:
+        found = (await connection.execute(schema_version.select())).scalar_one()
+        await asyncio.sleep(0)
+        await connection.execute(update(schema_version).values(version=found + 1))
+
+    await asyncio.gather(*(database.write(count) for _ in range(20)))
+    async with database.reading() as connection:
+        assert (await connection.execute(schema_version.select())).scalar_one() == 21
+
+
+async def test_another_program_cannot_write_in_the_middle_of_a_write(
+    database: Database, config: Config
+) -> None:
+    """Or a transaction that has read would fail at its own write, with SQLITE_BUSY_SNAPSHOT."""
+
+    async def read_then_write(connection: Any) -> None:
+        await connection.execute(schema_version.select())
+        with (
+            closing(sqlite3.connect(config.data / "video-queue.db", timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("UPDATE schema_version SET version = 9")
+        await connection.execute(update(schema_version).values(version=7))
+
+    await database.write(read_then_write)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [(sqlite3.SQLITE_FULL, StoreFull), (sqlite3.SQLITE_IOERR, CatalogUnavailable)],
+)
+async def test_a_full_disk_is_told_from_other_trouble(
+    database: Database, code: int, expected: type[Exception]
+) -> None:
+    async def trouble(_connection: object) -> None:
+        cause = sqlite3.OperationalError("trouble")
+        cause.sqlite_errorcode = code
+        raise OperationalError("INSERT", {}, cause)
+
+    with pytest.raises(expected):
+        await database.write(trouble)
+    await database.write(lambda c: c.execute(text("SELECT 1")))  # the next turn is not blocked

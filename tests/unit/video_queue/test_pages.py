@@ -1,0 +1,48 @@
+"""Page tokens: ours come back as they went out, and nobody else's are taken."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from video_queue.errors import InvalidRequest
+from video_queue.pages import decode_page_token, encode_page_token, page_size_of
+
+positions = st.integers(1, 2**63 - 1)
+
+
+@given(positions)
+def test_a_token_leads_back_to_its_position(position: int) -> None:
+    token = encode_page_token(position)
+    assert decode_page_token(token) == position
+    assert len(token) == 22
+
+
+@given(positions, st.data())
+def test_a_token_with_another_letter_is_refused(position: int, data: st.DataObject) -> None:
+    token = encode_page_token(position)
+    place = data.draw(st.integers(0, len(token) - 1))
+    letter = data.draw(st.characters().filter(lambda letter: letter != token[place]))
+    with pytest.raises(InvalidRequest):
+        decode_page_token(token[:place] + letter + token[place + 1 :])
+
+
+@given(st.text(max_size=40))
+def test_a_guess_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest):
+        decode_page_token(text)
+
+
+@given(positions, st.text(min_size=1, max_size=5))
+def test_a_token_with_something_added_is_refused(position: int, more: str) -> None:
+    with pytest.raises(InvalidRequest):
+        decode_page_token(encode_page_token(position) + more)
+
+
+@pytest.mark.parametrize(("requested", "given_out"), [(0, 50), (1, 1), (200, 200), (201, 200)])
+def test_a_page_has_no_more_than_the_limit(requested: int, given_out: int) -> None:
+    assert page_size_of(requested) == given_out
+
+
+def test_a_negative_page_size_is_refused() -> None:
+    with pytest.raises(InvalidRequest):
+        page_size_of(-1)

@@ -1,0 +1,155 @@
+"""The server as a whole: its health, its start and its end."""
+
+import asyncio
+import dataclasses
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from mtls.certificates import Role
+from mtls.environment import Address
+from mtls.identity import Identity, load_identity
+
+import grpc
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.unit.video_queue.conftest import Clients, files_in, until
+from tests.unit.video_queue.test_servicer import FOR_OWNER, claim, failure, parts, upload
+from video_queue import housekeeping
+from video_queue.config import Config
+from video_queue.errors import CatalogUnavailable, StartError
+from video_queue.leases import Leases
+from video_queue.server import running
+from videoqueue_api.v1 import video_queue_pb2 as api
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@pytest.fixture
+def identity(config: Config, certs: Path) -> Identity:
+    return load_identity(config.identity, roles=frozenset({Role.SERVER}))
+
+
+def health(channel: grpc.aio.Channel) -> Any:
+    """Not typed: the stub's types are those of the blocking API."""
+    return health_pb2_grpc.HealthStub(channel)
+
+
+@pytest.mark.parametrize("service", ["", "videoqueue.v1.VideoQueue"])
+@pytest.mark.parametrize("name", ["probe", "gateway", "transcoder"])
+async def test_the_server_says_that_it_is_serving(
+    clients: Clients, name: str, service: str
+) -> None:
+    async with clients.channel(name) as channel:
+        answer = await health(channel).Check(health_pb2.HealthCheckRequest(service=service))
+        assert answer.status == SERVING
+
+
+async def test_the_server_is_not_serving_while_its_database_is_silent(
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "_INTERVAL_SECONDS", 0.01)
+
+    async def silent(*_: object) -> None:
+        raise CatalogUnavailable
+
+    async with clients.channel("probe") as channel:
+        watch = health(channel).Watch(health_pb2.HealthCheckRequest(), timeout=30)
+        assert (await watch.read()).status == SERVING
+        with monkeypatch.context() as patched:
+            patched.setattr(Leases, "release_lost", silent)
+            assert (await watch.read()).status == NOT_SERVING
+        assert (await watch.read()).status == SERVING
+        watch.cancel()
+
+
+async def test_a_call_that_no_rule_names_is_refused(clients: Clients) -> None:
+    async with clients.channel("probe") as channel:
+        messages: Any = health_pb2  # List is newer than its stubs
+        call = health(channel).List(messages.HealthListRequest())
+        assert (await failure(call))[0] is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_at_the_end_calls_finish_and_watchers_are_sent_away(
+    config: Config, identity: Identity, certs: Path
+) -> None:
+    """The health service says it first; the upload that is under way is stored."""
+    started: asyncio.Queue[Address] = asyncio.Queue()
+    stopping = asyncio.Event()
+
+    async def serve() -> None:
+        async with running(config, identity) as address:
+            started.put_nowait(address)
+            await stopping.wait()
+
+    server = asyncio.create_task(serve())
+    clients = Clients(str(await started.get()), certs)
+    async with clients.stub("gateway") as gateway, clients.channel("probe") as probe:
+        video = await upload(gateway, b"x")
+        watch = gateway.WatchVideo(api.WatchVideoRequest(id=video.id))
+        await watch.read()
+        is_healthy = health(probe).Watch(health_pb2.HealthCheckRequest())
+        assert (await is_healthy.read()).status == SERVING
+        under_way = gateway.Upload(metadata=FOR_OWNER)
+        await under_way.write(parts()[0])
+
+        stopping.set()
+        assert (await is_healthy.read()).status == NOT_SERVING
+        assert (await failure(watch))[0] is grpc.StatusCode.UNAVAILABLE
+        is_healthy.cancel()
+        for message in parts(b"y")[1:]:
+            await under_way.write(message)
+        stored = await under_way
+    await server
+    assert files_in(config.data) == sorted([video.id, stored.id])
+
+
+async def test_at_the_end_heartbeats_are_sent_away(
+    config: Config, identity: Identity, certs: Path
+) -> None:
+    """At once, long before the time of grace is over."""
+    patient = dataclasses.replace(config, grace_seconds=3600)
+    async with AsyncExitStack() as stack, asyncio.timeout(60):
+        async with running(patient, identity) as address:
+            clients = Clients(str(address), certs)
+            gateway = await stack.enter_async_context(clients.stub("gateway"))
+            transcoder = await stack.enter_async_context(clients.stub("transcoder"))
+            await upload(gateway, b"x")
+            heartbeat = transcoder.Heartbeat()
+            await heartbeat.write(api.HeartbeatRequest(lease=(await claim(transcoder)).lease))
+            await heartbeat.read()
+        assert (await failure(heartbeat))[0] is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_at_the_end_a_call_that_does_not_finish_is_cut_off(
+    config: Config, identity: Identity, certs: Path
+) -> None:
+    impatient = dataclasses.replace(config, grace_seconds=0.01)
+    async with AsyncExitStack() as stack:
+        async with running(impatient, identity) as address:
+            clients = Clients(str(address), certs)
+            gateway = await stack.enter_async_context(clients.stub("gateway"))
+            endless = gateway.Upload(metadata=FOR_OWNER)
+            for message in parts(b"x")[:-1]:
+                await endless.write(message)
+            await until(lambda: len(files_in(config.data)) == 1)
+        assert (await failure(endless))[0] in {
+            grpc.StatusCode.UNAVAILABLE,
+            grpc.StatusCode.CANCELLED,
+        }
+        assert files_in(config.data) == []
+
+
+async def test_a_port_in_use_is_an_error_that_says_so(
+    config: Config, identity: Identity, clients: Clients
+) -> None:
+    port = int(clients.address.rpartition(":")[2])
+    second = dataclasses.replace(
+        config, data=config.data / "second", listen=Address("127.0.0.1", port)
+    )
+    with pytest.raises(StartError, match=f"Cannot listen on 127.0.0.1:{port}"):
+        async with running(second, identity):
+            pass
