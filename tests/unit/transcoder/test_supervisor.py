@@ -51,7 +51,9 @@ def child() -> int:
     """Return the id of the decoding process, the only one of its kind below this process."""
     lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     children = " ".join(it.read_text() for it in lists).split()
-    [process] = [it for it in children if b"transcoder.child" in Path(f"/proc/{it}/cmdline").read_bytes()]
+    [process] = [
+        it for it in children if b"transcoder.child" in Path(f"/proc/{it}/cmdline").read_bytes()
+    ]
     return int(process)
 
 
