@@ -23,3 +23,7 @@ _VARIABLE, _TLS_1_3_ONLY = "GRPC_SSL_CIPHER_SUITES", "ECDHE-PSK-AES128-CBC-SHA"
 if "grpc" in sys.modules and os.environ.get(_VARIABLE) != _TLS_1_3_ONLY:
     raise ImportError("Import mtls before grpc: only then is gRPC limited to TLS 1.3.")
 os.environ[_VARIABLE] = _TLS_1_3_ONLY
+
+# The C-core takes this one for good too if it is there by now. Then a server whose surroundings ask
+# for silence could not say why it refused a handshake: core_log sets it, and nobody else.
+os.environ.pop("GRPC_VERBOSITY", None)

@@ -251,7 +251,7 @@ def test_the_gateway_says_why_the_queue_refuses_it(tmp_path: Path) -> None:
     both = stack.authority.ca_pem + foreign.ca_pem
     write_identity(stack.certs / "gateway", foreign.issue(GATEWAY), both)
     write_identity(stack.certs / "probe", stack.authority.issue(identity_named("probe")), both)
-    queue = stack.start_queue()
+    queue = stack.start_queue(GRPC_VERBOSITY="NONE")  # which must not silence it
     try:
         gateway = stack.start_gateway(queue.address)
         try:
