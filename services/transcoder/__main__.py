@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 
 from mtls.certificates import Role
+from mtls.channel_watch import explaining_failures
 from mtls.environment import ConfigurationError
 from mtls.events import configure_logging, report_refusals
 from mtls.identity import IdentityError, load_identity
@@ -26,7 +27,10 @@ async def work(config: Config) -> None:
     """Work until SIGTERM (containers) or SIGINT (Ctrl+C); what is begun is left to others."""
     identity = load_identity(config.identity, roles=frozenset({Role.CLIENT}))
     with scratch_folder(config.work) as folder:
-        async with open_channel(config, identity) as channel:
+        async with (
+            open_channel(config, identity) as channel,
+            explaining_failures(channel, config.queue, identity),
+        ):
             worker = asyncio.create_task(Worker(QueueClient(channel, config), folder, config).run())
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, worker.cancel)
@@ -43,7 +47,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 2
-    with report_refusals():
+    with report_refusals("grpc_client"):  # gRPC serves nobody here
         configure_logging(config.log_format)
         try:
             uvloop.run(work(config))

@@ -24,7 +24,7 @@ import grpc.aio
 import pytest
 import structlog
 
-from local_stack import Stack
+from local_stack import Service, Stack
 from pki.authority import Authority, Issued
 from pki.identities import CLIENT, identity_named
 from pki.identity_folder import write_identity
@@ -244,24 +244,39 @@ async def test_a_channel_that_works_is_left_alone(authority: Authority, gateway:
     assert logs == []
 
 
-def test_the_gateway_says_why_the_queue_refuses_it(tmp_path: Path) -> None:
-    """Its certificate is of a CA that the queue does not know: all it gets is a closed socket."""
-    stack, foreign = Stack(tmp_path), Authority.create()
+@contextmanager
+def queue_that_refuses(name: str, folder: Path) -> Iterator[tuple[Stack, Service]]:
+    """Yield a stack and its queue, which does not know the CA of the identity `name`."""
+    stack, foreign = Stack(folder), Authority.create()
     stack.write_certificates()
     both = stack.authority.ca_pem + foreign.ca_pem
-    write_identity(stack.certs / "gateway", foreign.issue(GATEWAY), both)
+    write_identity(stack.certs / name, foreign.issue(identity_named(name)), both)
     write_identity(stack.certs / "probe", stack.authority.issue(identity_named("probe")), both)
-    queue = stack.start_queue(GRPC_VERBOSITY="NONE")  # which must not silence it
-    try:
-        gateway = stack.start_gateway(queue.address)
-        try:
-            assert get_metrics(gateway.address, stack.certs / "probe", "/healthz")[0] == 503
-            failed = gateway.log.wait_for(lambda event: event["event"] == "connection.failed")
-            refused = queue.log.wait_for(lambda event: event["event"] == "connection.refused")
-        finally:
-            gateway.stop()
-    finally:
-        queue.stop()
+    with stack.start_queue(GRPC_VERBOSITY="NONE") as queue:  # which must not silence it
+        yield stack, queue
+
+
+def both_say_why(caller: Service, queue: Service) -> None:
+    """Assert that each says its part, though all the caller gets is a closed socket."""
+    failed = caller.log.wait_for(lambda event: event["event"] == "connection.failed")
+    refused = queue.log.wait_for(lambda event: event["event"] == "connection.refused")
     assert (failed["cause"], failed["address"]) == ("refused_us", queue.address)
     assert failed["advice"] == ADVICE[Cause.REFUSED_US]
     assert refused["reason"] == "unknown_ca"
+
+
+def test_the_gateway_says_why_the_queue_refuses_it(tmp_path: Path) -> None:
+    with (
+        queue_that_refuses("gateway", tmp_path) as (stack, queue),
+        stack.start_gateway(queue.address) as gateway,
+    ):
+        assert get_metrics(gateway.address, stack.certs / "probe", "/healthz")[0] == 503
+        both_say_why(gateway, queue)
+
+
+def test_the_transcoder_says_why_the_queue_refuses_it(tmp_path: Path) -> None:
+    with (
+        queue_that_refuses("transcoder", tmp_path) as (stack, queue),
+        stack.start_transcoder(queue.address) as transcoder,
+    ):
+        both_say_why(transcoder, queue)
