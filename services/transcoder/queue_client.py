@@ -125,7 +125,9 @@ class QueueClient:
         call = self._stub.PublishRendition(timeout=self._config.transfer_seconds)
         try:
             await self._step(call.write(_request(metadata=_metadata(lease, file))))
-            await self._step(call.initial_metadata())  # comes when the metadata is accepted
+            if not (await self._step(call.initial_metadata())).get("go-ahead"):
+                await self._answer(call)  # which has been refused
+                return
             async with aclosing(_content(file.path)) as requests:
                 async for request in requests:
                     if call.done():  # a write would make up a status (grpc/grpc#36066)

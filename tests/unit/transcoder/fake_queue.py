@@ -5,6 +5,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +58,8 @@ class FakeQueue(VideoQueueServicer):
     failures: dict[str, list[Status | None]] = field(default_factory=dict)
     answers_heartbeats: asyncio.Event = field(default_factory=asyncio.Event)
     failures_within_files: list[Status] = field(default_factory=list)
+    refuses_files: bool = False
+    sent_unasked: list[api.PublishRenditionRequest] = field(default_factory=list)
     sends_without_end: bool = False
     fetch_ended: asyncio.Event = field(default_factory=asyncio.Event)
     _lost: dict[str, Status] = field(default_factory=dict)
@@ -187,7 +190,9 @@ class FakeQueue(VideoQueueServicer):
         metadata = (await anext(aiter(request_iterator))).metadata
         call = Call("PublishRendition", metadata.lease.video_id, metadata.name)
         await self._note(context, call)
-        await context.send_initial_metadata(())
+        if self.refuses_files:
+            await self._refuse(request_iterator, context)
+        await context.send_initial_metadata((("go-ahead", "yes"),))
         content = bytearray()
         async for request in request_iterator:
             if request.HasField("end"):
@@ -199,3 +204,13 @@ class FakeQueue(VideoQueueServicer):
                 await context.abort(*self.failures_within_files.pop())
         await context.abort(grpc.StatusCode.ABORTED, "The stream broke off.")
         raise AssertionError
+
+    async def _refuse(
+        self, requests: AsyncIterator[api.PublishRenditionRequest], context: Context
+    ) -> None:
+        """End the call a moment after its initial metadata, and note what came in between."""
+        await context.send_initial_metadata(())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1):
+                self.sent_unasked.append(await anext(requests))
+        await context.abort(*LOST)

@@ -104,6 +104,17 @@ async def test_a_video_that_is_lost_within_a_file_is_dropped(
     await queue.completed("next")
 
 
+async def test_nothing_of_a_file_is_sent_before_the_queue_has_accepted_it(
+    queue: FakeQueue, start: Start, events: Events
+) -> None:
+    queue.refuses_files = True
+    queue.add("lost")
+    await start()
+    await queue.came(Call("ClaimVideo"), times=2)
+    assert not queue.sent_unasked
+    assert [event["video"] for event in named(events, "work.lost")] == ["lost"]
+
+
 async def test_a_queue_that_does_not_answer_costs_the_lease(
     queue: FakeQueue, child: Child, start: Start, events: Events
 ) -> None:
