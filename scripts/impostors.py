@@ -142,6 +142,6 @@ def _tls(ca_pem: bytes, client: Impostor) -> ssl.SSLContext:
     if client.certificate:
         with tempfile.TemporaryDirectory() as folder:  # readable by its owner alone
             path = Path(folder) / "key-pair.pem"
-            path.write_bytes(client.certificate.key_pem + client.certificate.chain_pem)
+            path.write_bytes(client.certificate.key_pair_pem)
             context.load_cert_chain(path)
     return context

@@ -58,6 +58,11 @@ class Issued:
     chain_pem: bytes
     key_pem: bytes = field(repr=False)
 
+    @property
+    def key_pair_pem(self) -> bytes:
+        """What key-pair.pem holds: the key and the chain."""
+        return self.key_pem + self.chain_pem
+
 
 @dataclass(frozen=True, slots=True)
 class Authority:

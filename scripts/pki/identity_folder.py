@@ -64,7 +64,7 @@ def write_identity(
         ROOT_CERTIFICATE: ca_pem,
         PRIVATE_KEY: issued.key_pem,
         CHAIN: issued.chain_pem,
-        KEY_PAIR: issued.key_pem + issued.chain_pem,
+        KEY_PAIR: issued.key_pair_pem,
     }
     for file, content in contents.items():
         write_atomically(folder / file.name, content, file.mode, owner)

@@ -9,7 +9,6 @@ from typing import Final
 
 from docker.models.containers import Container
 
-from pki.authority import Issued
 from tests.compose.archives import pack, unpack
 from tests.compose.programs import program, run
 from tests.compose.project import ROOT, Project
@@ -76,8 +75,3 @@ def stolen(project: Project, identity: str) -> Mapping[str, bytes]:
     """
     chunks, _ = project.container("certs").get_archive(f"/certs/{identity}")
     return unpack(chunks)
-
-
-def key_pair(issued: Issued) -> bytes:
-    """Return the content of key-pair.pem."""
-    return issued.key_pem + issued.chain_pem

@@ -6,7 +6,7 @@ import pytest
 
 from pki.authority import Authority
 from pki.identities import identity_named
-from tests.compose.neighbour import Neighbour, key_pair, stolen
+from tests.compose.neighbour import Neighbour, stolen
 from tests.compose.programs import Answer, run
 from tests.compose.project import Project
 
@@ -30,7 +30,7 @@ def test_passes_as_probe_and_fails_with_a_certificate_of_another_ca(
     # It trusts both CAs, so that it is the service that refuses, not the health check.
     both = files["ca-certificate.crt"] + other.ca_pem
     genuine = neighbour_of_queue.give("probe", files["key-pair.pem"], both)
-    forged = neighbour_of_queue.give("forged-probe", key_pair(issued), both)
+    forged = neighbour_of_queue.give("forged-probe", issued.key_pair_pem, both)
 
     assert check(neighbour_of_queue, service, genuine).exit_code == 0
 

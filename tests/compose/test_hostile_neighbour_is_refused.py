@@ -8,7 +8,7 @@ import pytest
 
 from pki.authority import Authority
 from pki.identities import identity_named
-from tests.compose.neighbour import Neighbour, key_pair, stolen
+from tests.compose.neighbour import Neighbour, stolen
 from tests.compose.project import SERVERS, Project
 
 # Whom each service lets upload.
@@ -31,7 +31,7 @@ def forged(project: Project, neighbour_of_queue: Neighbour, service: str) -> str
     """The same names by another CA of the same name; it trusts the true one, to get that far."""
     issued = Authority.create().issue(identity_named(CLIENTS[service]))
     ca_pem = stolen(project, "probe")["ca-certificate.crt"]
-    return neighbour_of_queue.give("forged", key_pair(issued), ca_pem)
+    return neighbour_of_queue.give("forged", issued.key_pair_pem, ca_pem)
 
 
 @pytest.mark.parametrize("service", SERVERS)

@@ -66,7 +66,7 @@ def attackers(stack: Stack, name: str) -> dict[str, Attacker]:
         kind.reason: Attacker(
             kind.reason,
             ca_pem,
-            kind.certificate.key_pem + kind.certificate.chain_pem if kind.certificate else None,
+            kind.certificate.key_pair_pem if kind.certificate else None,
             kind.speaks_tls,
         )
         for kind in impostors(stack.authority, name, unlisted="probe")

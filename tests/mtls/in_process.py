@@ -66,7 +66,7 @@ def client(authority: Authority, kind: Impostor) -> ssl.SSLContext:
     if kind.certificate:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "key-pair.pem"
-            path.write_bytes(kind.certificate.key_pem + kind.certificate.chain_pem)
+            path.write_bytes(kind.certificate.key_pair_pem)
             context.load_cert_chain(path)
     return context
 
