@@ -122,7 +122,7 @@ async def upload_over_http(address: str, ca_pem: bytes, client: Impostor, title:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.post(
-                f"{scheme}://{address}/videos", data=form, ssl=_tls(ca_pem, client)
+                f"{scheme}://{address}/videos", data=form, ssl=tls_context(ca_pem, client)
             ) as response,
         ):
             return Outcome(
@@ -137,7 +137,8 @@ async def _say(response: aiohttp.ClientResponse) -> str:
     return str(problem.get("detail", "")) or response.reason or ""
 
 
-def _tls(ca_pem: bytes, client: Impostor) -> ssl.SSLContext:
+def tls_context(ca_pem: bytes, client: Impostor) -> ssl.SSLContext:
+    """Return the TLS of a client that verifies the server and shows what it has."""
     context = ssl.create_default_context(cadata=ca_pem.decode("ascii"))
     if client.certificate:
         with tempfile.TemporaryDirectory() as folder:  # readable by its owner alone

@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import ssl
-import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from mtls.identity import Identity, load_identity
 
 import uvloop
 
-from impostors import Impostor, impostors
+from impostors import Impostor, impostors, tls_context
 from pki.authority import Authority
 from pki.identities import identity_named
 from pki.identity_folder import write_identity
@@ -46,29 +45,18 @@ def make_place(folder: Path) -> Place:
         Impostor("another trust domain", outside, "name_not_permitted"),
     ]
     refused = {
-        kind.reason: client(authority, kind)
+        kind.reason: tls_context(authority.ca_pem, kind)
         for kind in kinds
         if kind.speaks_tls and kind.reason != "not_listed"
     }
-    refused["protocol_version"] = client(authority, served)
+    refused["protocol_version"] = tls_context(authority.ca_pem, served)
     refused["protocol_version"].maximum_version = ssl.TLSVersion.TLSv1_2
     return Place(
         load_identity(folder / "gateway", roles=frozenset({Role.SERVER})),
         authority,
         refused,
-        client(authority, served),
+        tls_context(authority.ca_pem, served),
     )
-
-
-def client(authority: Authority, kind: Impostor) -> ssl.SSLContext:
-    """Return the TLS of a client, who verifies the server and shows what it has."""
-    context = ssl.create_default_context(cadata=authority.ca_pem.decode("ascii"))
-    if kind.certificate:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "key-pair.pem"
-            path.write_bytes(kind.certificate.key_pair_pem)
-            context.load_cert_chain(path)
-    return context
 
 
 @dataclass(frozen=True, slots=True)
