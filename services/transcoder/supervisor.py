@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import sys
 import tempfile
@@ -50,7 +51,7 @@ async def transcode(
     """
     with _all_or_nothing(folder), source.open("rb") as video, _last_words(folder) as words:
         async with (
-            _pipe() as (said, messages),
+            _socket_pair() as (said, messages),
             _child(limits, folder, video=video, messages=messages, words=words) as process,
         ):
             made = await _listen(process, said, limits, on_progress)
@@ -84,34 +85,31 @@ def _last_words(folder: Path) -> Iterator[IO[bytes]]:
 
 
 @asynccontextmanager
-async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, IO[bytes]]]:
-    """Yield both ends of a pipe.
+async def _socket_pair() -> AsyncIterator[tuple[asyncio.StreamReader, socket.socket]]:
+    """Yield what the process says, and the socket that it says it to.
 
-    With one that asyncio makes itself (subprocess.PIPE), `Process.wait` does not return after the
-    end of a process that has filled it.
+    With a pipe that asyncio makes itself (subprocess.PIPE), `Process.wait` does not return after
+    the end of a process that has filled it. The file of a pipe of our own uvloop closes twice, and
+    by then its number may be another's.
     """
-    reader = asyncio.StreamReader(limit=MAX_LINE_BYTES)
-    protocol = asyncio.StreamReaderProtocol(reader)
-    read_end, write_end = os.pipe()
-    with os.fdopen(write_end, "wb") as sink:
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: protocol, os.fdopen(read_end, "rb")
-        )
-        # The transport closes the other end when the loop is done with it. uvloop aborts the worker
-        # if it is closed before.
-        with closing(transport):
-            yield reader, sink
+    ours, theirs = socket.socketpair()
+    with theirs:
+        reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
+        # The transport closes our end when the loop is done with it. uvloop aborts the worker if it
+        # is closed before.
+        with closing(writer):
+            yield reader, theirs
 
 
 @asynccontextmanager
 async def _child(
-    limits: Limits, folder: Path, *, video: IO[bytes], messages: IO[bytes], words: IO[bytes]
+    limits: Limits, folder: Path, *, video: IO[bytes], messages: socket.socket, words: IO[bytes]
 ) -> AsyncIterator[Process]:
     """Run child.py, which inherits no file but these three, and no environment."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "transcoder.child", json.dumps(asdict(limits))),
         stdin=video,
-        stdout=messages,
+        stdout=messages.fileno(),
         stderr=words,
         cwd=folder,
         env={"PYTHONPATH": str(_PACKAGES)},
