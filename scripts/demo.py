@@ -13,10 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mtls.certificates import Role
-from mtls.http_endpoint import client_context
-from mtls.identity import load_identity
-
 import aiohttp
 import av
 from rich.console import Console
@@ -66,9 +62,7 @@ async def send_a_video(console: Console, stack: Stack, gateway: Service) -> bool
     path = stack.folder / "sample.mp4"
     await asyncio.to_thread(make_sample_video, path, width=1280, height=720)
     source = path.read_bytes()
-    uploader = load_identity(stack.certs / UPLOADER.name, roles=frozenset({Role.CLIENT}))
-    connector = aiohttp.TCPConnector(ssl=client_context(uploader))
-    async with aiohttp.ClientSession(f"https://{gateway.address}", connector=connector) as session:
+    async with stack.session(UPLOADER.name, gateway) as session:
         form = aiohttp.FormData({"title": "Test picture"})
         form.add_field("file", source, filename=path.name, content_type="video/mp4")
         async with session.post("/videos", data=form) as response:

@@ -14,6 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from mtls.certificates import Role
+from mtls.http_endpoint import client_context
+from mtls.identity import load_identity
+
+import aiohttp
+
 from pki.authority import Authority
 from pki.identities import IDENTITIES
 from pki.identity_folder import write_identity
@@ -161,6 +167,12 @@ class Stack:
             TRANSCODER_WORK=str(self.folder / name),
             **variables,
         )
+
+    def session(self, name: str, gateway: Service) -> aiohttp.ClientSession:
+        """Return a session with the gateway as the identity `name`."""
+        identity = load_identity(self.certs / name, roles=frozenset({Role.CLIENT}))
+        connector = aiohttp.TCPConnector(ssl=client_context(identity))
+        return aiohttp.ClientSession(f"https://{gateway.address}", connector=connector)
 
     def _start(self, name: str, module: str, **variables: str) -> Service:
         log = EventLog(self.folder / f"{name}.log")

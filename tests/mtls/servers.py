@@ -5,12 +5,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from mtls.certificates import Role
-from mtls.http_endpoint import client_context
-from mtls.identity import load_identity
-
-import aiohttp
-
 import impostors
 from impostors import Impostor, Outcome
 from local_stack import Event, Service, Stack
@@ -124,13 +118,11 @@ def gateway_server(stack: Stack, gateway: Service) -> Server:
 
 def _titles_at(stack: Stack, gateway: Service) -> Callable[[], Awaitable[set[str]]]:
     """The titles of the newest videos, as an honest viewer sees them."""
-    viewer = load_identity(stack.certs / "client/viewer", roles=frozenset({Role.CLIENT}))
 
     async def titles() -> set[str]:
-        url = f"https://{gateway.address}/videos"
         async with (
-            aiohttp.ClientSession() as session,
-            session.get(url, ssl=client_context(viewer)) as response,
+            stack.session("client/viewer", gateway) as session,
+            session.get("/videos") as response,
         ):
             assert response.status == 200
             return {video["title"] for video in (await response.json())["videos"]}

@@ -5,10 +5,8 @@ from typing import Final
 
 from mtls.certificates import Role
 from mtls.grpc_endpoint import channel_credentials
-from mtls.http_endpoint import client_context
 from mtls.identity import load_identity
 
-import aiohttp
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2
@@ -19,7 +17,6 @@ from pki.identities import CLIENT, IDENTITIES
 from videoqueue_api.v1 import video_queue_pb2
 
 CALLERS: Final = [identity.name for identity in IDENTITIES if CLIENT in identity.ekus]
-CLIENT_ONLY: Final = frozenset({Role.CLIENT})
 
 VIDEO_QUEUE: Final = "/videoqueue.v1.VideoQueue/"
 HEALTH: Final = "/grpc.health.v1.Health/"
@@ -90,7 +87,7 @@ def test_the_tables_name_nothing_that_does_not_exist() -> None:
 @pytest.mark.parametrize("name", CALLERS)
 async def test_every_rpc(running: tuple[Stack, Service, Service], name: str) -> None:
     stack, queue, _ = running
-    identity = load_identity(stack.certs / name, roles=CLIENT_ONLY)
+    identity = load_identity(stack.certs / name, roles=frozenset({Role.CLIENT}))
     allowed = set()
     async with grpc.aio.secure_channel(queue.address, channel_credentials(identity)) as channel:
         for rpc, streams in every_rpc():
@@ -127,10 +124,8 @@ async def _status_of(
 @pytest.mark.parametrize("name", CALLERS)
 async def test_every_route(running: tuple[Stack, Service, Service], name: str) -> None:
     stack, _, gateway = running
-    identity = load_identity(stack.certs / name, roles=CLIENT_ONLY)
-    connector = aiohttp.TCPConnector(ssl=client_context(identity))
     allowed = set()
-    async with aiohttp.ClientSession(f"https://{gateway.address}", connector=connector) as session:
+    async with stack.session(name, gateway) as session:
         for action in every_action():
             method, path = action.split()
             path = path.format(id="00000000-0000-7000-8000-000000000000", name="360p")

@@ -10,10 +10,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
-from mtls.certificates import Role
-from mtls.http_endpoint import client_context
-from mtls.identity import load_identity
-
 import aiohttp
 
 from local_stack import Service, Stack
@@ -64,7 +60,7 @@ async def test_no_video_is_lost_or_completed_twice(tmp_path: Path) -> None:
     source = (tmp_path / "source.mp4").read_bytes()
     fleet = await asyncio.to_thread(Fleet, stack)
     try:
-        async with session_of(stack, fleet.gateway) as session:
+        async with stack.session("client/uploader", fleet.gateway) as session:
             uploaded = [await upload(session, source) for _ in range(VIDEOS)]
             for _ in range(ROUNDS):
                 await asyncio.sleep(random.uniform(0, 0.5))  # noqa: S311  at any moment
@@ -84,12 +80,6 @@ async def test_no_video_is_lost_or_completed_twice(tmp_path: Path) -> None:
     # A queue that is killed right after it has written the completion down never logs it.
     assert set(completed) <= set(uploaded)
     assert set(completed.values()) == {1}
-
-
-def session_of(stack: Stack, gateway: Service) -> aiohttp.ClientSession:
-    identity = load_identity(stack.certs / "client/uploader", roles=frozenset({Role.CLIENT}))
-    connector = aiohttp.TCPConnector(ssl=client_context(identity))
-    return aiohttp.ClientSession(f"https://{gateway.address}", connector=connector)
 
 
 async def get_json(session: aiohttp.ClientSession, path: str) -> dict[str, Any]:
