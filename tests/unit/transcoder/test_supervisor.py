@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -130,11 +131,13 @@ async def test_a_process_that_hangs_is_ended(video: Path, made: Path) -> None:
 
 
 async def test_cancellation_ends_the_process_and_leaves_nothing(video: Path, made: Path) -> None:
-    begun: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    begun: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(
         transcode(video, made, LIMITS, once(lambda: begun.set_result(child())))
     )
-    process = await begun
+    await asyncio.wait({begun, task}, return_when=asyncio.FIRST_COMPLETED)
+    assert not task.done(), task
+    process = begun.result()
     assert not is_gone(Path(f"/proc/{process}"))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
