@@ -21,11 +21,12 @@ from rich.table import Table
 
 from impostors import Impostor, Outcome, impostors, upload_over_grpc, upload_over_http
 from local_stack import Service, Stack, running_stack
-from pki.identities import IDENTITIES, identity_named
+from pki.identities import CLIENT, IDENTITIES, SERVER, identity_named
 from sample_video import make_sample_video
 
 UPLOADER: Final = identity_named("client/uploader")
 GATEWAY: Final = identity_named("gateway")
+_USAGE: Final = {SERVER: "server", CLIENT: "client"}
 
 Upload = Callable[[Impostor, str], Awaitable[Outcome]]
 
@@ -47,13 +48,10 @@ def show_certificates(console: Console, stack: Stack) -> None:
     for column in ("identity (SPIFFE ID)", "may be", "DNS names", "what for"):
         table.add_column(column)
     for identity in IDENTITIES:
-        usages = " + ".join(_USAGE[usage.dotted_string] for usage in identity.ekus)
+        usages = " + ".join(_USAGE[usage] for usage in identity.ekus)
         table.add_row(identity.uri, usages, ", ".join(identity.dns_names), identity.purpose)
     console.print(table)
     console.print(f"   The files are in {stack.certs}\n")
-
-
-_USAGE: Final = {"1.3.6.1.5.5.7.3.1": "server", "1.3.6.1.5.5.7.3.2": "client"}
 
 
 async def send_a_video(console: Console, stack: Stack, gateway: Service) -> bool:
