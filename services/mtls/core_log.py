@@ -15,6 +15,10 @@ from typing import IO, Final
 
 from mtls.refusals import Refusal
 
+import structlog
+
+_log = structlog.get_logger(__name__)
+
 _STDERR: Final = 2
 # Severity, date, time, thread, source: "I1123 11:54:13.051165   12025 ssl_security.cc:2563] ...".
 _LINE: Final = re.compile(
@@ -74,9 +78,8 @@ def read_core_log(on_line: Callable[[CoreLine], None]) -> Iterator[None]:
     try:
         yield
     finally:
-        os.dup2(
-            real, _STDERR
-        )  # closes the pipe's last write end, so that the reader comes to its end
+        # Closes the pipe's last write end, so that the reader comes to its end.
+        os.dup2(real, _STDERR)
         reader.join(timeout=5)
         sys.stderr.close()
         sys.stderr = python_stderr
@@ -87,9 +90,16 @@ def _pump(pipe: IO[bytes], real: int, on_line: Callable[[CoreLine], None]) -> No
     with pipe:
         for raw in pipe:
             try:
-                line = parse_core_line(raw.decode("utf-8", "replace").rstrip("\n"))
-            except ValueError:
-                os.write(real, raw)
-                continue
-            if line:
-                on_line(line)
+                _hear(raw, real, on_line)
+            except Exception:  # noqa: BLE001  or nothing after this line would be heard
+                _log.exception("core_log.failed", line=repr(raw))
+
+
+def _hear(raw: bytes, real: int, on_line: Callable[[CoreLine], None]) -> None:
+    try:
+        line = parse_core_line(raw.decode("utf-8", "replace").rstrip("\n"))
+    except ValueError:
+        os.write(real, raw)
+    else:
+        if line:
+            on_line(line)
