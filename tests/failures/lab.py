@@ -1,0 +1,96 @@
+"""Where the failures happen: an honest server and an honest client, to be spoilt in one fact."""
+
+import datetime as dt
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from local_stack import ROOT, EventLog
+from pki.authority import Authority, Issued
+from pki.identities import identity_named
+from pki.identity_folder import write_identity
+from tests.failures.clients import Client
+
+SERVER: Final = identity_named("gateway")  # its names: gateway, localhost
+CLIENT: Final = identity_named("client/uploader")
+_PACKAGES: Final = ("services", "protos/gen", "scripts", ".")
+_ANY_TIME: Final = dt.datetime.fromtimestamp(0, dt.UTC)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs: its addresses (host:port), and what it says, if it says anything."""
+
+    http: str
+    grpc: str
+    log: EventLog | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A failure that is ready to happen; `moment` is when, if that is a matter of time."""
+
+    client: Client
+    server: Server
+    moment: dt.datetime = _ANY_TIME
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A folder for one failure."""
+
+    folder: Path
+    authority: Authority = field(default_factory=Authority.create)
+
+    def client(self, issued: Issued | None = None, ca_pem: bytes = b"") -> Client:
+        """Write a client's files; without arguments, those of the honest one."""
+        folder = self.folder / "client"
+        issued = issued or self.authority.issue(CLIENT)
+        write_identity(folder, issued, ca_pem or self.authority.ca_pem)
+        return Client(folder)
+
+    @contextmanager
+    def server(self, issued: Issued | None = None, ca_pem: bytes = b"") -> Iterator[Server]:
+        """Run a server; without arguments, the honest one."""
+        folder = self.folder / "server"
+        issued = issued or self.authority.issue(SERVER)
+        write_identity(folder, issued, ca_pem or self.authority.ca_pem)
+        log = EventLog(self.folder / "server.log")
+        with log.path.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.failures.careless_server", str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={"PYTHONPATH": ":".join(f"{ROOT}/{part}" for part in _PACKAGES)},
+            )
+        try:
+            ports = log.wait_for(
+                lambda event: event["event"] == "server.listening",
+                seconds=30,
+                while_true=lambda: process.poll() is None,
+            )
+            yield Server(f"localhost:{ports['http']}", f"localhost:{ports['grpc']}", log)
+        finally:
+            process.kill()
+            process.wait()
+
+    @contextmanager
+    def case(self, client: Client | None = None, server: Issued | None = None) -> Iterator[Case]:
+        """Run the honest server, or one with this certificate, for this client."""
+        client = client or self.client()
+        with self.server(server) as running:
+            yield Case(client, running)
+
+
+def dialled(server: Server, host: str) -> Server:
+    """Return the same server under another name for its address."""
+    return replace(
+        server,
+        http=f"{host}:{server.http.rpartition(':')[2]}",
+        grpc=f"{host}:{server.grpc.rpartition(':')[2]}",
+    )

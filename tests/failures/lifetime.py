@@ -1,0 +1,273 @@
+"""Group 4: what time does to certificates that were right."""
+
+import asyncio
+import datetime as dt
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
+
+import mtls  # noqa: F401  before grpc
+
+import aiohttp
+
+from pki.authority import Authority
+from pki.identity_folder import write_identity
+from tests.failures.clients import SERVED, Said, ask_aiohttp, channel, check_health, context
+from tests.failures.failure import Failure, ask_all
+from tests.failures.lab import CLIENT, SERVER, Case, Lab, Server
+from tests.failures.material import below, spec_of
+from tests.mtls.foreign_servers import openssl_server
+from tests.unit.doctor.material import HOUR, ISSUING, ROOT
+
+_LIFE: Final = dt.timedelta(seconds=5)
+_MARGIN_SECONDS: Final = 1.5  # certificates count in whole seconds
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+async def _until(moment: dt.datetime) -> None:
+    await asyncio.sleep((moment - _now()).total_seconds() + _MARGIN_SECONDS)
+
+
+@contextmanager
+def _client_expires(lab: Lab) -> Iterator[Case]:
+    with lab.server() as server:
+        issued = lab.authority.issue(CLIENT, not_after=_now() + _LIFE)
+        yield Case(lab.client(issued), server, issued.certificate.not_valid_after_utc)
+
+
+@contextmanager
+def _server_expires(lab: Lab) -> Iterator[Case]:
+    issued = lab.authority.issue(SERVER, not_after=_now() + _LIFE)
+    with lab.server(issued) as server:
+        yield Case(lab.client(), server, issued.certificate.not_valid_after_utc)
+
+
+@contextmanager
+def _server_is_renewed(lab: Lab) -> Iterator[Case]:
+    issued = lab.authority.issue(SERVER, not_after=_now() + _LIFE)
+    with lab.server(issued) as server:
+        write_identity(lab.folder / "server", lab.authority.issue(SERVER), lab.authority.ca_pem)
+        yield Case(lab.client(), server, issued.certificate.not_valid_after_utc)
+
+
+async def _before_and_after(case: Case) -> Mapping[str, Said]:
+    """Connect, wait until the certificate has expired, and call again over both connections."""
+    async with (
+        aiohttp.ClientSession() as session,
+        channel(case.client, case.server.grpc) as open_channel,
+    ):
+        tls = context(case.client)
+
+        async def call() -> None:
+            async with session.get(f"https://{case.server.http}/videos", ssl=tls) as response:
+                response.raise_for_status()
+                await response.read()
+            await check_health(open_channel)
+
+        await call()
+        await _until(case.moment)
+        await call()
+    return {"open connections": SERVED, **await ask_all(case)}
+
+
+async def _after(case: Case) -> Mapping[str, Said]:
+    await _until(case.moment)
+    return await ask_all(case)
+
+
+@contextmanager
+def _not_yet(lab: Lab) -> Iterator[Case]:
+    with lab.server() as server:
+        issued = lab.authority.issue(CLIENT, not_before=_now() + _LIFE)
+        yield Case(lab.client(issued), server, issued.certificate.not_valid_before_utc)
+
+
+async def _now_and_later(case: Case) -> Mapping[str, Said]:
+    soon = await ask_all(case)
+    await _until(case.moment)
+    later = await ask_all(case)
+    assert all(said.served for said in later.values()), later
+    return {**soon, "seconds later": SERVED}
+
+
+@contextmanager
+def _resumes(lab: Lab) -> Iterator[Case]:
+    """Serve as openssl does by default: with tickets, by which a session can be resumed."""
+    issued = lab.authority.issue(SERVER)
+    pair = lab.folder / "server.pem"
+    pair.write_bytes(issued.key_pem + issued.chain_pem)
+    mine = lab.authority.issue(CLIENT, not_after=_now() + _LIFE)
+    client = lab.client(mine)
+    trusted = ("-CAfile", client.path(client.ca), "-cert_chain", str(pair))
+    with openssl_server(pair, "-Verify", "2", "-verify_return_error", *trusted) as address:
+        moment = mine.certificate.not_valid_after_utc
+        yield Case(client, Server(address, address), moment)
+
+
+async def _resume(case: Case) -> Mapping[str, Said]:
+    tls = context(case.client)
+    session = await asyncio.to_thread(_session, tls, case.server.http, None)
+    await _until(case.moment)
+    resumed = await asyncio.to_thread(_session, tls, case.server.http, session)
+    assert resumed
+    return {
+        "resumed session": SERVED,
+        "aiohttp": await ask_aiohttp(case.client, case.server.http, case.server.grpc),
+    }
+
+
+def _session(
+    tls: ssl.SSLContext, address: str, session: ssl.SSLSession | None
+) -> ssl.SSLSession | None:
+    """Make one request, with this session if there is one; return the session to come back with.
+
+    A ticket comes after the handshake, so it is there once something has been read.
+    """
+    host, _, port = address.rpartition(":")
+    with (
+        socket.create_connection((host, int(port)), 10) as plain,
+        tls.wrap_socket(plain, server_hostname=host, session=session) as secure,
+    ):
+        assert secure.session_reused == bool(session)
+        secure.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        assert secure.recv(8) == b"HTTP/1.0"
+        return secure.session
+
+
+@contextmanager
+def _issuing_expired(lab: Lab) -> Iterator[Case]:
+    expired = replace(ISSUING, begin=_now() - 9 * HOUR, end=_now() - HOUR)
+    certificate, root_pem = below(ROOT, expired, spec_of(SERVER))
+    with lab.server(certificate, lab.authority.ca_pem) as server:
+        yield Case(lab.client(ca_pem=root_pem), server)
+
+
+@contextmanager
+def _root_expired(lab: Lab) -> Iterator[Case]:
+    expired = replace(ROOT, begin=_now() - 9 * HOUR, end=_now() - HOUR)
+    certificate, root_pem = below(expired, ISSUING, spec_of(SERVER))
+    with lab.server(certificate, lab.authority.ca_pem) as server:
+        yield Case(lab.client(ca_pem=root_pem), server)
+
+
+@contextmanager
+def _server_trusts_the_old(lab: Lab) -> Iterator[Case]:
+    new = Authority.create()
+    both = lab.authority.ca_pem + new.ca_pem
+    with lab.server() as server:
+        yield Case(lab.client(new.issue(CLIENT), both), server)
+
+
+@contextmanager
+def _client_trusts_the_old(lab: Lab) -> Iterator[Case]:
+    new = Authority.create()
+    both = lab.authority.ca_pem + new.ca_pem
+    with lab.server(new.issue(SERVER), both) as server:
+        yield Case(lab.client(), server)
+
+
+FAILURES: Final = (
+    Failure(
+        title="The client's certificate expires while it is connected",
+        did="You connect with a certificate that has seconds left, and go on over the same "
+        "connection.",
+        why="A certificate is verified in the handshake, and then no more. The open connections "
+        "go on; the next one is refused, hours later perhaps, by something that looks like a "
+        "change.",
+        mend="Renew early. Give connections a greatest age (`grpc.max_connection_age_ms`), so "
+        "that none outlives its certificate by much.",
+        arrange=_client_expires,
+        watch=_before_and_after,
+        says=("expired", "expired"),
+        doctor="own.dates",
+    ),
+    Failure(
+        title="The server's certificate expires while clients are connected",
+        did="You are connected to a server whose certificate has seconds left.",
+        why="As above, from the other side: whoever was connected notices nothing, whoever comes "
+        "is refused.",
+        mend="Watch the days that are left (`mtls_certificate_expires_in_seconds`), not the "
+        "errors.",
+        arrange=_server_expires,
+        watch=_before_and_after,
+        doctor="server.dates",
+    ),
+    Failure(
+        title="Renewed, and not loaded",
+        did="The server's certificate was renewed on disk in time. The server, started before, "
+        "still shows the old one.",
+        why="Certificates are read when a server starts. A file that changes changes nothing.",
+        mend="Restart the server after a renewal, and ask the server, not the file, for its dates "
+        "(`doctor connect`).",
+        arrange=_server_is_renewed,
+        watch=_after,
+        doctor="server.dates",
+    ),
+    Failure(
+        title="A resumed session outlives the certificate",
+        did="You come back to an `openssl s_server` with the session ticket of an earlier "
+        "connection, after your certificate has expired.",
+        why="A resumed session (RFC 8446, section 2.2) shows no certificate: the server takes the "
+        "old verdict, and OpenSSL does not look at the dates again. Somebody is served who should "
+        "not be.",
+        mend="Issue no tickets, as `services/mtls` does (`num_tickets = 0`), or tickets that end "
+        "before the certificates do.",
+        arrange=_resumes,
+        watch=_resume,
+        refused=("aiohttp",),
+        doctor="own.dates",
+    ),
+    Failure(
+        title="The issuing CA has expired",
+        did="You dial a server whose certificate has time left. The CA's above it has none.",
+        why="Each certificate of the chain has to be valid now (RFC 5280, section 6.1.3). The "
+        "words are those for an expired leaf, and everybody looks at the leaf.",
+        mend="Renew the issuing CA, then the leaves below it. Let none outlive its issuer.",
+        arrange=_issuing_expired,
+        doctor="server.dates",
+    ),
+    Failure(
+        title="The root has expired",
+        did="You trust a root whose ten years are over.",
+        why="A root's date counts as well, in OpenSSL and in BoringSSL.",
+        mend="Hand out the new root long before the old one ends, and trust both meanwhile.",
+        arrange=_root_expired,
+        doctor="server.dates",
+    ),
+    Failure(
+        title="The CA was made again, and the server trusts the old one",
+        did="Your certificate is of the new CA. The server was not given its root.",
+        why="A new CA of the same name is another CA: it has another key.",
+        mend="Change a CA in three steps: trust both everywhere, issue from the new one, drop the "
+        "old one.",
+        arrange=_server_trusts_the_old,
+        says=("unknown_ca", "unknown_ca"),
+        doctor="client.accepted",
+    ),
+    Failure(
+        title="The CA was made again, and the client trusts the old one",
+        did="The server's certificate is of the new CA. Your file has the old root.",
+        why="As above. That the two CAs have one name makes the words misleading.",
+        mend="As above.",
+        arrange=_client_trusts_the_old,
+        doctor="server.root",
+    ),
+    Failure(
+        title="Issued a moment ago, by a clock that is ahead",
+        did="You call with a new certificate, issued by a machine whose clock is five seconds "
+        "ahead.",
+        why="It is not valid yet, and soon it will be. What heals by itself is seldom understood.",
+        mend="Let validity begin five minutes in the past, as `scripts/bootstrap_certs.py` does; "
+        "keep clocks in step.",
+        arrange=_not_yet,
+        watch=_now_and_later,
+        says=("not_yet_valid", "not_yet_valid"),
+        unseen="when it came to look, the certificate was valid",
+    ),
+)

@@ -1,0 +1,241 @@
+"""Group 1: the server refuses the client."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Final
+
+from pki.authority import Authority, Issued
+from pki.identities import SERVER as SERVER_AUTH
+from pki.identities import identity_named
+from tests.failures.clients import Client
+from tests.failures.failure import Failure
+from tests.failures.lab import CLIENT, Case, Lab
+from tests.failures.material import client_of, issued, issuer_of, leaf_alone, spec_of
+from tests.unit.doctor.material import HOUR, ISSUING, NOW, key_usage, make
+
+Arrange = Callable[[Lab], AbstractContextManager[Case]]
+
+
+def _shows(certificate: Callable[[Authority], Issued]) -> Arrange:
+    @contextmanager
+    def arrange(lab: Lab) -> Iterator[Case]:
+        with lab.case(lab.client(certificate(lab.authority))) as case:
+            yield case
+
+    return arrange
+
+
+def _speaks(change: Callable[[Client], Client]) -> Arrange:
+    @contextmanager
+    def arrange(lab: Lab) -> Iterator[Case]:
+        with lab.case(change(lab.client())) as case:
+            yield case
+
+    return arrange
+
+
+def _signed_by_a_leaf(authority: Authority) -> Issued:
+    leaf = make(spec_of(CLIENT), issuer_of(authority))
+    return issued(make(spec_of(CLIENT), leaf))
+
+
+def _below_one_ca_too_many(authority: Authority) -> Issued:
+    too_deep = make(replace(ISSUING, subject="department CA"), issuer_of(authority))
+    return issued(make(spec_of(CLIENT), too_deep))
+
+
+FAILURES: Final = (
+    Failure(
+        title="No certificate",
+        did="You call without a client certificate, as browsers and curl do when not told "
+        "otherwise.",
+        why="The server asks for one (CertificateRequest, RFC 8446, section 4.3.2) and gets an "
+        "empty list. In TLS 1.3 the client has finished its handshake by then, so that the "
+        "refusal comes where it reads the answer, and looks like a broken connection.",
+        mend="Give the client its certificate and its key.",
+        arrange=_speaks(lambda client: replace(client, certificate="")),
+        says=("no_certificate", "no_certificate"),
+        unseen="to come without a certificate is what you asked of the doctor, who notes that the "
+        "server requires one (`client.required`)",
+    ),
+    Failure(
+        title="Another CA, the same names",
+        did="Your certificate has every name right, and is from a CA that the server does not "
+        "trust: another environment's, or one made again.",
+        why="A name is worth what its issuer's signature is worth. The server finds no way from "
+        "the certificate to a root of its own.",
+        mend="Have it issued by the CA that the server trusts. Do not add CAs to the server until "
+        "it works.",
+        arrange=_shows(lambda _: Authority.create().issue(CLIENT)),
+        says=("unknown_ca", "unknown_ca"),
+        doctor="client.accepted",
+    ),
+    Failure(
+        title="A self-signed certificate",
+        did="You made key and certificate with one command (`openssl req -x509`).",
+        why="A self-signed certificate is a CA of its own, which nobody has trusted.",
+        mend="Make a certificate request, and have the CA sign it.",
+        arrange=_shows(lambda _: issued(make(replace(spec_of(CLIENT), is_basic_critical=True)))),
+        says=("unknown_ca", "unknown_ca"),
+        doctor="client.accepted",
+    ),
+    Failure(
+        title="The issuing CA's certificate is not sent",
+        did="You send your certificate without the issuing CA's behind it.",
+        why="The server has the root. The certificate between comes from the client (RFC 8446, "
+        "section 4.4.2), or from nowhere: neither OpenSSL nor BoringSSL goes and looks for it.",
+        mend="Put the issuing CA's certificate into the file, below the leaf.",
+        arrange=_shows(lambda ours: leaf_alone(ours.issue(CLIENT))),
+        says=("unknown_ca", "unknown_ca"),
+        doctor="client.accepted",
+    ),
+    Failure(
+        title="The client's certificate has expired",
+        did="You call with a certificate that ended an hour ago.",
+        why="Nobody renewed it, or it was renewed and the program still holds the old one.",
+        mend="Renew it, well before its end and by a machine; restart what loaded it at its start.",
+        arrange=_shows(
+            lambda ours: ours.issue(CLIENT, not_before=NOW - 2 * HOUR, not_after=NOW - HOUR)
+        ),
+        says=("expired", "expired"),
+        doctor="client.accepted",
+    ),
+    Failure(
+        title="The client's certificate is not valid yet",
+        did="Your certificate was made on a machine whose clock is an hour ahead.",
+        why="Validity begins at a time, and by the server's clock that time is to come. There is "
+        "no TLS alert for it: OpenSSL says `bad certificate`.",
+        mend="Set the clock of whoever issues; let validity begin some minutes in the past.",
+        arrange=_shows(lambda ours: ours.issue(CLIENT, not_before=NOW + HOUR)),
+        says=("not_yet_valid", "not_yet_valid"),
+        doctor="client.accepted",
+    ),
+    Failure(
+        title="A server's certificate, used by a client",
+        did="You have a certificate for `serverAuth`, and call somebody with it: one certificate "
+        "for everything.",
+        why="The extended key usage says what a key is for (RFC 5280, section 4.2.1.12). If every "
+        "server's certificate could call, who steals one could act as a client everywhere.",
+        mend="Have it issued with `clientAuth`, or with both if the service serves and calls.",
+        arrange=_shows(lambda ours: ours.issue(CLIENT, ekus=[SERVER_AUTH])),
+        says=("wrong_purpose", "wrong_purpose"),
+        doctor="client.accepted",
+    ),
+    Failure(
+        title="A key that may not sign",
+        did="The certificate's key usage allows `keyEncipherment` alone, as old recipes for RSA "
+        "have it.",
+        why="In TLS 1.3 the client proves itself by a signature, for which the key usage needs "
+        "`digitalSignature` (RFC 8446, section 4.4.2.3).",
+        mend="Have it issued with `keyUsage = critical, digitalSignature`.",
+        arrange=_shows(lambda ours: client_of(ours, usage=key_usage("key_encipherment"))),
+        says=("wrong_purpose", ""),
+        doctor="client.accepted",
+    ),
+    Failure(
+        title="A name that the CA may not give",
+        did="Your SPIFFE ID is of another trust domain than the CA is for.",
+        why="The issuing CA carries name constraints (RFC 5280, section 4.2.1.10): whatever it "
+        "signs beyond them counts for nothing.",
+        mend="Have it issued by the CA of that trust domain.",
+        arrange=_shows(
+            lambda ours: ours.issue(CLIENT, uris=["spiffe://evil.test/client/uploader"])
+        ),
+        says=("name_not_permitted", "name_not_permitted"),
+        doctor="client.accepted",
+    ),
+    Failure(
+        title="Signed by a leaf",
+        did="Somebody signed your certificate with a service's key, which is no CA's.",
+        why="A leaf's basicConstraints say `CA:FALSE`. Without that rule every certificate could "
+        "make more.",
+        mend="Have it issued by the CA. And ask who has that service's key.",
+        arrange=_shows(_signed_by_a_leaf),
+        says=("bad_certificate", "unknown_ca"),
+        doctor="client.accepted",
+    ),
+    Failure(
+        title="One CA too many",
+        did="You put a CA of your own below the issuing CA.",
+        why="The issuing CA has `pathlen:0` (RFC 5280, section 4.2.1.9): below it come leaves.",
+        mend="Have the leaf issued by the issuing CA, or the root's owner make another issuing CA.",
+        arrange=_shows(_below_one_ca_too_many),
+        says=("bad_certificate", "bad_certificate"),
+        doctor="client.accepted",
+    ),
+    Failure(
+        title="Plaintext",
+        did="You call `http://` where `https://` is served, or open an insecure gRPC channel.",
+        why="The first bytes of a TLS connection are a record header. These are not.",
+        mend="Dial with TLS.",
+        arrange=_speaks(lambda client: replace(client, speaks_tls=False)),
+        says=("plaintext", "plaintext"),
+        unseen="the doctor speaks TLS, so for it nothing is wrong",
+    ),
+    Failure(
+        title="An old TLS version",
+        did="Your client speaks TLS 1.2 and nothing newer.",
+        why="The server takes TLS 1.3 alone: in 1.2 certificates cross the network readable by "
+        "anybody, and every version that is served has to be kept safe.",
+        mend="Update the client's TLS library, or lift the limit in its configuration.",
+        arrange=_speaks(lambda client: replace(client, only_tls_1_2=True)),
+        says=("protocol_version", ""),
+        unseen="the doctor speaks TLS 1.3, so for it nothing is wrong",
+    ),
+    Failure(
+        title="No SPIFFE ID",
+        did="Your certificate is valid, and has no URI among its names.",
+        why="TLS is content: the CA vouches for it. But for whom? A peer is its SPIFFE ID, so "
+        "nobody has called.",
+        mend="Have it issued with `subjectAltName = URI:spiffe://...`.",
+        arrange=_shows(lambda ours: ours.issue(CLIENT, uris=[], dns_names=["localhost"])),
+        says=("call.denied", "call.denied"),
+        unseen="TLS succeeds, and a policy is known to the server alone; the answer is a note "
+        "(`call.answered`)",
+    ),
+    Failure(
+        title="Two SPIFFE IDs",
+        did="Your certificate names two identities, to be used for either.",
+        why="Who would have called? The X.509-SVID specification, section 2, allows one URI and "
+        "not more.",
+        mend="Have one certificate issued for each.",
+        arrange=_shows(
+            lambda ours: ours.issue(CLIENT, uris=[CLIENT.uri, identity_named("client/viewer").uri])
+        ),
+        says=("call.denied", "call.denied"),
+        unseen="as with no SPIFFE ID",
+    ),
+    Failure(
+        title="A good certificate, and no right",
+        did="You are genuine, and the policy does not name you for this call.",
+        why="Authentication is not authorization. What is not in the server's table is denied.",
+        mend="If it should be allowed, add the identity to the server's policy.",
+        arrange=_shows(lambda ours: ours.issue(identity_named("client/viewer"))),
+        says=("call.denied", "call.denied"),
+        unseen="the certificate is accepted, which the doctor says; whom the policy allows it "
+        "cannot know",
+    ),
+    Failure(
+        title="The right common name",
+        did="Your common name is `client/uploader`, who may call; your SPIFFE ID is another's. "
+        "Tutorials give every certificate the same common name.",
+        why="The common name is for human eyes. Programs look at the subjectAltName (RFC 9525, "
+        "section 2).",
+        mend="Nothing: this is as it should be. A server that looks at the common name is the one "
+        "to mend.",
+        arrange=_shows(lambda ours: client_of(ours, uris=[identity_named("client/viewer").uri])),
+        says=("call.denied", "call.denied"),
+        unseen="as with a good certificate and no right",
+    ),
+    Failure(
+        title="A certificate that is good for anything",
+        did="Your certificate has no extended key usage.",
+        why="TLS takes that for every purpose. `services/mtls` does not: a certificate must say "
+        "that it is for clients.",
+        mend="Have it issued with `extendedKeyUsage = clientAuth`.",
+        arrange=_shows(lambda ours: ours.issue(CLIENT, ekus=[])),
+        says=("call.denied", "call.denied"),
+        unseen="the certificate is accepted; that a purpose is missing is a note (`own.purpose`)",
+    ),
+)
