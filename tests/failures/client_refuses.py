@@ -72,6 +72,7 @@ FAILURES: Final = (
         "like, too.",
         arrange=_shows(lambda _: Authority.create().issue(SERVER)),
         doctor="server.verified",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="The server's certificate is self-signed",
@@ -80,6 +81,7 @@ FAILURES: Final = (
         mend="Have the server's certificate issued by the CA.",
         arrange=_shows(lambda _: issued(make(spec_of(SERVER)))),
         doctor="server.verified",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="The server does not send the issuing CA's certificate",
@@ -89,6 +91,7 @@ FAILURES: Final = (
         mend="Give the server leaf and issuing CA in one file, in this order.",
         arrange=_shows(lambda ours: leaf_alone(ours.issue(SERVER))),
         doctor="server.verified",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="The server's certificate has expired",
@@ -99,6 +102,7 @@ FAILURES: Final = (
             lambda ours: ours.issue(SERVER, not_before=NOW - 2 * HOUR, not_after=NOW - HOUR)
         ),
         doctor="server.dates",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="The server's certificate is not valid yet",
@@ -107,6 +111,7 @@ FAILURES: Final = (
         mend="Compare your clock with the issuer's; let validity begin some minutes in the past.",
         arrange=_shows(lambda ours: ours.issue(SERVER, not_before=NOW + HOUR)),
         doctor="server.dates",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="A client's certificate, used by a server",
@@ -116,6 +121,7 @@ FAILURES: Final = (
         mend="Have the server's certificate issued with `serverAuth`.",
         arrange=_shows(lambda ours: ours.issue(SERVER, ekus=[CLIENT_AUTH])),
         doctor="server.purpose",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="The wrong host name",
@@ -126,6 +132,7 @@ FAILURES: Final = (
         "dial.",
         arrange=_shows(lambda ours: ours.issue(SERVER, dns_names=["gateway"])),
         doctor="server.name",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="An address, where the certificate has names",
@@ -135,6 +142,7 @@ FAILURES: Final = (
         mend="Dial the name.",
         arrange=_dialled_by_address,
         doctor="server.name",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="Nothing but a common name",
@@ -156,7 +164,8 @@ FAILURES: Final = (
         "section 6.1.4).",
         mend="Have it issued with permitted names alone.",
         arrange=_shows(lambda ours: ours.issue(SERVER, dns_names=["localhost", "www.evil.test"])),
-        doctor="server.verified",
+        doctor="server.ca_name_constraints",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="The CA of the usual tutorial (`-extensions v3_ca`)",
@@ -169,6 +178,7 @@ FAILURES: Final = (
         arrange=_below(root=replace(ROOT, usage=None)),
         refused=("aiohttp", "openssl"),
         doctor="server.ca_key_usage",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="No authority key identifier",
@@ -179,6 +189,7 @@ FAILURES: Final = (
         arrange=_below(leaf=replace(spec_of(SERVER), has_aki=False)),
         refused=("aiohttp", "openssl"),
         doctor="server.key_identifiers",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="A CA's basic constraints, not critical",
@@ -189,6 +200,7 @@ FAILURES: Final = (
         arrange=_below(issuing=replace(ISSUING, is_basic_critical=False)),
         refused=("aiohttp", "openssl"),
         doctor="server.strict",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="An issuing CA that is none",
@@ -201,7 +213,8 @@ FAILURES: Final = (
                 ISSUING, ca=False, path_length=None, usage=key_usage("digital_signature")
             )
         ),
-        doctor="server.verified",
+        doctor="server.ca_basic_constraints",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="A server that speaks but old TLS",

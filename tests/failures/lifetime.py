@@ -197,6 +197,7 @@ FAILURES: Final = (
         arrange=_server_expires,
         watch=_before_and_after,
         doctor="server.dates",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="Renewed, and not loaded",
@@ -208,6 +209,7 @@ FAILURES: Final = (
         arrange=_server_is_renewed,
         watch=_after,
         doctor="server.dates",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="A resumed session outlives the certificate",
@@ -231,6 +233,7 @@ FAILURES: Final = (
         mend="Renew the issuing CA, then the leaves below it. Let none outlive its issuer.",
         arrange=_issuing_expired,
         doctor="server.dates",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="The root has expired",
@@ -239,6 +242,7 @@ FAILURES: Final = (
         mend="Hand out the new root long before the old one ends, and trust both meanwhile.",
         arrange=_root_expired,
         doctor="server.dates",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="The CA was made again, and the server trusts the old one",
@@ -257,6 +261,7 @@ FAILURES: Final = (
         mend="As above.",
         arrange=_client_trusts_the_old,
         doctor="server.root",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="Issued a moment ago, by a clock that is ahead",

@@ -212,6 +212,7 @@ FAILURES: Final = (
         arrange=_spoilt(_der),
         examine=_CHECK,
         doctor="files.format",
+        says=("unknown_ca", ""),
     ),
     Failure(
         title="A file that was cut off",
@@ -263,6 +264,7 @@ FAILURES: Final = (
         refused=("aiohttp", "openssl"),
         examine=_CHECK,
         doctor="own.root",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="The CA's file is empty",
@@ -282,6 +284,7 @@ FAILURES: Final = (
         arrange=_spoilt(_other_ca),
         examine=_CHECK,
         doctor="own.root",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="Your own certificate in place of the CA's",
@@ -291,6 +294,7 @@ FAILURES: Final = (
         arrange=_spoilt(_own_leaf_as_ca),
         examine=_CHECK,
         doctor="own.root",
+        says=("refused_by_peer", ""),
     ),
     Failure(
         title="A key that is too short",

@@ -38,6 +38,7 @@ VARYING: Final = (
     (r"object at 0x[0-9a-f]+", "object at 0x..."),
     (r"\b[0-9A-F]{12,16}:error", "error"),
     (r":\.\./[^:]+\.c:\d+:", ": "),
+    (r": $", ""),
     (r"OpenSSL/(\d+\.\d+)\.\d+", r"OpenSSL/\1"),
     (r", errno \d+$", ""),
     (r"after \d+ ms", "after 0 ms"),
