@@ -42,6 +42,7 @@ VARYING: Final = (
     (r"OpenSSL/(\d+\.\d+)\.\d+", r"OpenSSL/\1"),
     (r", errno \d+$", ""),
     (r"after \d+ ms", "after 0 ms"),
+    (r"curl: \(28\) .*", "curl: (28) Connection timed out after 10000 milliseconds"),
     (r"(localhost:|127\.0\.0\.1:|port |', )\d{5}\b", r"\g<1>3128"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "[a time]"),
     (r"in \d+ minutes", "in an hour"),
