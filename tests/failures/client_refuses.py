@@ -47,9 +47,7 @@ def _dialled_by_address(lab: Lab) -> Iterator[Case]:
 @contextmanager
 def _speaks_old_tls(lab: Lab) -> Iterator[Case]:
     client = lab.client()
-    pair = lab.folder / "server.pem"
-    ours = lab.authority.issue(SERVER)
-    pair.write_bytes(ours.key_pem + ours.chain_pem)
+    pair = lab.server_file()
     with openssl_server(pair, "-tls1_2", "-cert_chain", str(pair), "-Verify", "1") as address:
         yield Case(client, Server(address, address))
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from mtls.identity import KEY_PAIR
+
 from local_stack import ROOT, EventLog
 from pki.authority import Authority, Issued
 from pki.identities import identity_named
@@ -78,6 +80,12 @@ class Lab:
         finally:
             process.kill()
             process.wait()
+
+    def server_file(self) -> Path:
+        """Write the server's key and chain into one file, as `openssl s_server` takes them."""
+        folder = self.folder / "server"
+        write_identity(folder, self.authority.issue(SERVER), self.authority.ca_pem)
+        return folder / KEY_PAIR
 
     @contextmanager
     def case(self, client: Client | None = None, server: Issued | None = None) -> Iterator[Case]:

@@ -22,7 +22,7 @@ from tests.failures.material import below, spec_of
 from tests.mtls.foreign_servers import openssl_server
 from tests.unit.doctor.material import HOUR, ISSUING, ROOT
 
-_LIFE: Final = dt.timedelta(seconds=5)
+_LIFE: Final = dt.timedelta(seconds=8)
 _MARGIN_SECONDS: Final = 1.5  # certificates count in whole seconds
 
 
@@ -99,9 +99,7 @@ async def _now_and_later(case: Case) -> Mapping[str, Said]:
 @contextmanager
 def _resumes(lab: Lab) -> Iterator[Case]:
     """Serve as openssl does by default: with tickets, by which a session can be resumed."""
-    issued = lab.authority.issue(SERVER)
-    pair = lab.folder / "server.pem"
-    pair.write_bytes(issued.key_pem + issued.chain_pem)
+    pair = lab.server_file()
     mine = lab.authority.issue(CLIENT, not_after=_now() + _LIFE)
     client = lab.client(mine)
     trusted = ("-CAfile", client.path(client.ca), "-cert_chain", str(pair))
@@ -265,7 +263,7 @@ FAILURES: Final = (
     ),
     Failure(
         title="Issued a moment ago, by a clock that is ahead",
-        did="You call with a new certificate, issued by a machine whose clock is five seconds "
+        did="You call with a new certificate, issued by a machine whose clock is some seconds "
         "ahead.",
         why="It is not valid yet, and soon it will be. What heals by itself is seldom understood.",
         mend="Let validity begin five minutes in the past, as `scripts/bootstrap_certs.py` does; "

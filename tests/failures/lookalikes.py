@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from tests.failures.failure import Failure
-from tests.failures.lab import SERVER, Case, Lab, Server
+from tests.failures.lab import Case, Lab, Server
 from tests.mtls.foreign_servers import nobody, openssl_server, silent
 
 
@@ -45,9 +45,7 @@ def _proxy_in_the_way(lab: Lab) -> Iterator[Case]:
 
 @contextmanager
 def _asks_for_nothing(lab: Lab) -> Iterator[Case]:
-    issued = lab.authority.issue(SERVER)
-    pair = lab.folder / "server.pem"
-    pair.write_bytes(issued.key_pem + issued.chain_pem)
+    pair = lab.server_file()
     with openssl_server(pair, "-cert_chain", str(pair)) as address:
         yield Case(lab.client(), Server(address, address))
 
