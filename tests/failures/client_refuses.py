@@ -136,7 +136,7 @@ FAILURES: Final = (
         title="An address, where the certificate has names",
         did="You dial `127.0.0.1`, and the certificate says `localhost`.",
         why="An address is compared with the addresses in the certificate and never with its "
-        "names (RFC 9525, section 6.5). It has none.",
+        "names (RFC 9525, section 6.4). It has none.",
         mend="Dial the name.",
         arrange=_dialled_by_address,
         doctor="server.name",

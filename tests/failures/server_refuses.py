@@ -99,7 +99,7 @@ FAILURES: Final = (
             lambda ours: ours.issue(CLIENT, not_before=NOW - 2 * HOUR, not_after=NOW - HOUR)
         ),
         says=("expired", "expired"),
-        doctor="client.accepted",
+        doctor="own.dates",
     ),
     Failure(
         title="The client's certificate is not valid yet",
@@ -109,7 +109,7 @@ FAILURES: Final = (
         mend="Set the clock of whoever issues; let validity begin some minutes in the past.",
         arrange=_shows(lambda ours: ours.issue(CLIENT, not_before=NOW + HOUR)),
         says=("not_yet_valid", "not_yet_valid"),
-        doctor="client.accepted",
+        doctor="own.dates",
     ),
     Failure(
         title="A server's certificate, used by a client",
@@ -120,18 +120,18 @@ FAILURES: Final = (
         mend="Have it issued with `clientAuth`, or with both if the service serves and calls.",
         arrange=_shows(lambda ours: ours.issue(CLIENT, ekus=[SERVER_AUTH])),
         says=("wrong_purpose", "wrong_purpose"),
-        doctor="client.accepted",
+        doctor="own.purpose",
     ),
     Failure(
         title="A key that may not sign",
         did="The certificate's key usage allows `keyEncipherment` alone, as old recipes for RSA "
         "have it.",
         why="In TLS 1.3 the client proves itself by a signature, for which the key usage needs "
-        "`digitalSignature` (RFC 8446, section 4.4.2.3).",
+        "`digitalSignature` (RFC 8446, section 4.4.2.2).",
         mend="Have it issued with `keyUsage = critical, digitalSignature`.",
         arrange=_shows(lambda ours: client_of(ours, usage=key_usage("key_encipherment"))),
         says=("wrong_purpose", ""),
-        doctor="client.accepted",
+        doctor="own.key_usage",
     ),
     Failure(
         title="A name that the CA may not give",
@@ -143,7 +143,7 @@ FAILURES: Final = (
             lambda ours: ours.issue(CLIENT, uris=["spiffe://evil.test/client/uploader"])
         ),
         says=("name_not_permitted", "name_not_permitted"),
-        doctor="client.accepted",
+        doctor="own.ca_name_constraints",
     ),
     Failure(
         title="Signed by a leaf",
@@ -153,7 +153,7 @@ FAILURES: Final = (
         mend="Have it issued by the CA. And ask who has that service's key.",
         arrange=_shows(_signed_by_a_leaf),
         says=("bad_certificate", "unknown_ca"),
-        doctor="client.accepted",
+        doctor="own.ca_basic_constraints",
     ),
     Failure(
         title="One CA too many",
@@ -162,7 +162,7 @@ FAILURES: Final = (
         mend="Have the leaf issued by the issuing CA, or the root's owner make another issuing CA.",
         arrange=_shows(_below_one_ca_too_many),
         says=("bad_certificate", "bad_certificate"),
-        doctor="client.accepted",
+        doctor="own.ca_path_length",
     ),
     Failure(
         title="Plaintext",
