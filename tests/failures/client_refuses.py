@@ -1,19 +1,17 @@
 """Group 2: the client refuses the server."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
 from pki.authority import Authority, Issued
 from pki.identities import CLIENT as CLIENT_AUTH
 from tests.failures.failure import Failure
-from tests.failures.lab import SERVER, Case, Lab, Server, dialled
-from tests.failures.material import below, issued, leaf_alone, spec_of
+from tests.failures.lab import SERVER, Arrange, Case, Lab, Server, dialled
+from tests.failures.material import issued, leaf_alone, serves_below, spec_of
 from tests.mtls.foreign_servers import openssl_server, plaintext_http
-from tests.unit.doctor.material import HOUR, ISSUING, NOW, ROOT, Spec, key_usage, make
-
-Arrange = Callable[[Lab], AbstractContextManager[Case]]
+from tests.unit.doctor.material import HOUR, ISSUING, NOW, ROOT, key_usage, make
 
 
 def _shows(certificate: Callable[[Authority], Issued]) -> Arrange:
@@ -21,19 +19,6 @@ def _shows(certificate: Callable[[Authority], Issued]) -> Arrange:
     def arrange(lab: Lab) -> Iterator[Case]:
         with lab.case(server=certificate(lab.authority)) as case:
             yield case
-
-    return arrange
-
-
-def _below(root: Spec = ROOT, issuing: Spec = ISSUING, leaf: Spec | None = None) -> Arrange:
-    """Serve with a certificate of other CAs, whom the client trusts."""
-
-    @contextmanager
-    def arrange(lab: Lab) -> Iterator[Case]:
-        certificate, root_pem = below(root, issuing, leaf or spec_of(SERVER))
-        client = lab.client(ca_pem=root_pem)
-        with lab.server(certificate, lab.authority.ca_pem) as server:
-            yield Case(client, server)
 
     return arrange
 
@@ -151,7 +136,7 @@ FAILURES: Final = (
         "`services/mtls` tells Python not to, so the same server works for one client and not for "
         "the other.",
         mend="Have it issued with `subjectAltName = DNS:localhost`.",
-        arrange=_below(leaf=_CN_ONLY),
+        arrange=serves_below(leaf=_CN_ONLY),
         refused=("aiohttp",),
         doctor="server.name",
     ),
@@ -173,7 +158,7 @@ FAILURES: Final = (
         "`keyCertSign`. Python checks that since 3.13 (`VERIFY_X509_STRICT`), curl and gRPC do "
         "not: it works until somebody updates Python.",
         mend="Make the CA again with `keyUsage = critical, keyCertSign, cRLSign`.",
-        arrange=_below(root=replace(ROOT, usage=None)),
+        arrange=serves_below(root=replace(ROOT, usage=None)),
         refused=("aiohttp", "openssl"),
         doctor="server.ca_key_usage",
         says=("refused_by_peer", ""),
@@ -184,7 +169,7 @@ FAILURES: Final = (
         why="Of several CAs of the same name it says which one signed (RFC 5280, section "
         "4.2.1.1). Strict Python asks for it.",
         mend="Have it issued with `authorityKeyIdentifier = keyid`.",
-        arrange=_below(leaf=replace(spec_of(SERVER), has_aki=False)),
+        arrange=serves_below(leaf=replace(spec_of(SERVER), has_aki=False)),
         refused=("aiohttp", "openssl"),
         doctor="server.key_identifiers",
         says=("refused_by_peer", ""),
@@ -195,7 +180,7 @@ FAILURES: Final = (
         why="RFC 5280, section 4.2.1.9, wants it critical, so that nobody can overlook it. Strict "
         "Python checks that.",
         mend="Make the CA again with `basicConstraints = critical, CA:TRUE`.",
-        arrange=_below(issuing=replace(ISSUING, is_basic_critical=False)),
+        arrange=serves_below(issuing=replace(ISSUING, is_basic_critical=False)),
         refused=("aiohttp", "openssl"),
         doctor="server.strict",
         says=("refused_by_peer", ""),
@@ -206,7 +191,7 @@ FAILURES: Final = (
         why="It was issued as a leaf, and a leaf may not sign.",
         mend="Have the issuing CA's certificate made with `basicConstraints = critical, CA:TRUE, "
         "pathlen:0`.",
-        arrange=_below(
+        arrange=serves_below(
             issuing=replace(
                 ISSUING, ca=False, path_length=None, usage=key_usage("digital_signature")
             )

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final
 
 import mtls  # noqa: F401  before grpc
-from mtls.identity import CA_CERTIFICATE
 
 import aiohttp
 import grpc.aio
+
+from pki.layout import CHAIN, PRIVATE_KEY, ROOT_CERTIFICATE
 
 _SECONDS: Final = 10
 _OPENSSL_LINES: Final = 2
@@ -26,9 +27,9 @@ class Client:
     """The files that a client is told to use, and how it speaks."""
 
     folder: Path
-    ca: str = CA_CERTIFICATE
-    certificate: str = "certificate.crt"  # empty: it has none
-    key: str = "private-key.pem"
+    ca: str = ROOT_CERTIFICATE.name
+    certificate: str = CHAIN.name  # empty: it has none
+    key: str = PRIVATE_KEY.name
     speaks_tls: bool = True
     only_tls_1_2: bool = False
 

@@ -1,8 +1,7 @@
 """What an entry of the page is, and how it is made to happen."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from mtls.certificates import Role
 from mtls.identity import IdentityError, load_identity
 
 from tests.failures.clients import CLIENTS, Said
-from tests.failures.lab import Case, Lab, Server
+from tests.failures.lab import Arrange, Case, Lab, Server
 from tests.mtls import patient
 
 Event = Mapping[str, object]
@@ -41,13 +40,13 @@ class Failure:
     did: str
     why: str
     mend: str
-    arrange: Callable[[Lab], AbstractContextManager[Case]]
+    arrange: Arrange
     refused: tuple[str, ...] = ANYONE
     says: tuple[str, str] = ("", "")
     doctor: str = ""
     unseen: str = ""
     examine: Sequence[str] = ("connect", "--http", "--path", "/videos")
-    watch: Callable[[Case], Awaitable[Mapping[str, Said]]] = ask_all
+    watch: Callable[[Case], Coroutine[None, None, Mapping[str, Said]]] = ask_all
 
 
 @dataclass(frozen=True)
@@ -71,15 +70,11 @@ def look(failure: Failure, case: Case) -> Seen:
     """Ask all clients, listen to the server, load the files as a service does, call the doctor."""
     return Seen(
         case,
-        clients=asyncio.run(_watch(failure, case)),
+        clients=asyncio.run(failure.watch(case)),
         server=_listen(failure, case.server),
         loading=_load(case.client.folder),
         doctor=_examine(failure, case),
     )
-
-
-async def _watch(failure: Failure, case: Case) -> Mapping[str, Said]:
-    return await failure.watch(case)
 
 
 def _listen(failure: Failure, server: Server) -> Mapping[str, Event]:

@@ -3,8 +3,8 @@
 import datetime as dt
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -93,6 +93,10 @@ class Lab:
         client = client or self.client()
         with self.server(server) as running:
             yield Case(client, running)
+
+
+Arrange = Callable[[Lab], AbstractContextManager[Case]]
+"""Makes a case ready in a lab, for as long as the context lasts."""
 
 
 def dialled(server: Server, host: str) -> Server:

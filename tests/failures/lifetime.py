@@ -18,12 +18,16 @@ from pki.identity_folder import write_identity
 from tests.failures.clients import SERVED, Said, ask_aiohttp, channel, check_health, context
 from tests.failures.failure import Failure, ask_all
 from tests.failures.lab import CLIENT, SERVER, Case, Lab, Server
-from tests.failures.material import below, spec_of
+from tests.failures.material import serves_below
 from tests.mtls.foreign_servers import openssl_server
-from tests.unit.doctor.material import HOUR, ISSUING, ROOT
+from tests.unit.doctor.material import HOUR, ISSUING, NOW, ROOT, Spec
 
 _LIFE: Final = dt.timedelta(seconds=8)
 _MARGIN_SECONDS: Final = 1.5  # certificates count in whole seconds
+
+
+def _expired(authority: Spec) -> Spec:
+    return replace(authority, begin=NOW - 9 * HOUR, end=NOW - HOUR)
 
 
 def _now() -> dt.datetime:
@@ -139,22 +143,6 @@ def _session(
 
 
 @contextmanager
-def _issuing_expired(lab: Lab) -> Iterator[Case]:
-    expired = replace(ISSUING, begin=_now() - 9 * HOUR, end=_now() - HOUR)
-    certificate, root_pem = below(ROOT, expired, spec_of(SERVER))
-    with lab.server(certificate, lab.authority.ca_pem) as server:
-        yield Case(lab.client(ca_pem=root_pem), server)
-
-
-@contextmanager
-def _root_expired(lab: Lab) -> Iterator[Case]:
-    expired = replace(ROOT, begin=_now() - 9 * HOUR, end=_now() - HOUR)
-    certificate, root_pem = below(expired, ISSUING, spec_of(SERVER))
-    with lab.server(certificate, lab.authority.ca_pem) as server:
-        yield Case(lab.client(ca_pem=root_pem), server)
-
-
-@contextmanager
 def _server_trusts_the_old(lab: Lab) -> Iterator[Case]:
     new = Authority.create()
     both = lab.authority.ca_pem + new.ca_pem
@@ -229,7 +217,7 @@ FAILURES: Final = (
         why="Each certificate of the chain has to be valid now (RFC 5280, section 6.1.3). The "
         "words are those for an expired leaf, and everybody looks at the leaf.",
         mend="Renew the issuing CA, then the leaves below it. Let none outlive its issuer.",
-        arrange=_issuing_expired,
+        arrange=serves_below(issuing=_expired(ISSUING)),
         doctor="server.dates",
         says=("refused_by_peer", ""),
     ),
@@ -238,7 +226,7 @@ FAILURES: Final = (
         did="You trust a root whose ten years are over.",
         why="A root's date counts as well, in OpenSSL and in BoringSSL.",
         mend="Hand out the new root long before the old one ends, and trust both meanwhile.",
-        arrange=_root_expired,
+        arrange=serves_below(root=_expired(ROOT)),
         doctor="server.dates",
         says=("refused_by_peer", ""),
     ),

@@ -1,7 +1,7 @@
 """Group 3: the files on your own machine."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -16,23 +16,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from pki.authority import Authority, Issued
+from pki.layout import CHAIN, KEY_PAIR, PRIVATE_KEY, ROOT_CERTIFICATE
 from pki.pem import certificate_pem
 from tests.failures.failure import Failure
-from tests.failures.lab import CLIENT, Case, Lab
+from tests.failures.lab import CLIENT, Arrange, Case, Lab
 from tests.failures.material import client_of
 
 _CHECK: Final = ("check",)
-_KEY, _CHAIN, _PAIR, _CA = (
-    "private-key.pem",
-    "certificate.crt",
-    "key-pair.pem",
-    "ca-certificate.crt",
-)
+_KEY, _CHAIN, _PAIR, _CA = (file.name for file in (PRIVATE_KEY, CHAIN, KEY_PAIR, ROOT_CERTIFICATE))
 
 
-def _spoilt(
-    spoil: Callable[[Path, Authority], object],
-) -> Callable[[Lab], AbstractContextManager[Case]]:
+def _spoilt(spoil: Callable[[Path, Authority], object]) -> Arrange:
     """Call the honest server with honest files, after something was done to them."""
 
     @contextmanager

@@ -1,12 +1,14 @@
 """Certificates with one thing wrong, for failures and their twins."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from pki.authority import Authority, Issued
 from pki.identities import Identity
-from tests.failures.lab import CLIENT
-from tests.unit.doctor.material import LEAF, Made, Spec, make
+from tests.failures.lab import CLIENT, SERVER, Arrange, Case, Lab
+from tests.unit.doctor.material import ISSUING, LEAF, ROOT, Made, Spec, make
 
 
 def spec_of(identity: Identity, **changes: Any) -> Spec:
@@ -38,10 +40,17 @@ def client_of(authority: Authority, **changes: Any) -> Issued:
     return issued(make(spec_of(CLIENT, **changes), issuer_of(authority)))
 
 
-def below(root: Spec, issuing: Spec, leaf: Spec) -> tuple[Issued, bytes]:
-    """Issue a leaf below CAs of its own; return it with their root (PEM)."""
-    top = make(root)
-    return issued(make(leaf, make(issuing, top))), top.pem
+def serves_below(root: Spec = ROOT, issuing: Spec = ISSUING, leaf: Spec | None = None) -> Arrange:
+    """Serve with a certificate below CAs of its own, whose root the client trusts."""
+
+    @contextmanager
+    def arrange(lab: Lab) -> Iterator[Case]:
+        top = make(root)
+        certificate = issued(make(leaf or spec_of(SERVER), make(issuing, top)))
+        with lab.server(certificate, lab.authority.ca_pem) as server:
+            yield Case(lab.client(ca_pem=top.pem), server)
+
+    return arrange
 
 
 def leaf_alone(whole: Issued) -> Issued:

@@ -1,6 +1,6 @@
-"""docs/what-can-go-wrong.md, made from a run:
+"""Makes docs/what-can-go-wrong.md from a run.
 
-.venv/bin/python -m tests.failures.page
+Write it anew with `PYTHONPATH=services:protos/gen:scripts .venv/bin/python -m tests.failures.page`.
 """
 
 import re
@@ -10,6 +10,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -57,6 +58,7 @@ _WIDTH: Final = 120
 _HEAD: Final = Path(__file__).with_name("head.md")
 
 
+@cache
 def versions() -> str:
     """Return whose words these are, without the patch levels."""
     curl = _first(["curl", "--version"], r"curl (\d+\.\d+)")

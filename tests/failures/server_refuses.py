@@ -1,7 +1,7 @@
 """Group 1: the server refuses the client."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -10,11 +10,9 @@ from pki.identities import SERVER as SERVER_AUTH
 from pki.identities import identity_named
 from tests.failures.clients import Client
 from tests.failures.failure import Failure
-from tests.failures.lab import CLIENT, Case, Lab
+from tests.failures.lab import CLIENT, Arrange, Case, Lab
 from tests.failures.material import client_of, issued, issuer_of, leaf_alone, spec_of
 from tests.unit.doctor.material import HOUR, ISSUING, NOW, key_usage, make
-
-Arrange = Callable[[Lab], AbstractContextManager[Case]]
 
 
 def _shows(certificate: Callable[[Authority], Issued]) -> Arrange:
