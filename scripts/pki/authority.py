@@ -7,7 +7,7 @@ impostor = Authority.create()  # the same name on every certificate, but other k
 """
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Self
 
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
+from pki.crl import Revoked, crl_pem, sign_crl
 from pki.extensions import (
     CA_KEY_USAGE,
     LEAF_KEY_USAGE,
@@ -37,6 +38,9 @@ NEW_KEY: Final[Mapping[KeyType, Callable[[], PrivateKey]]] = {
 ROOT_LIFE: Final = dt.timedelta(days=10 * 365)
 ISSUING_LIFE: Final = dt.timedelta(days=3 * 365)
 DEFAULT_LEAF_DAYS: Final = 30
+
+# A CRL lives as long as a leaf: if nobody renews for that long, the leaves are gone as well.
+CRL_LIFE: Final = dt.timedelta(hours=24)
 
 # The clock of whoever verifies may be a little behind ours.
 BACKDATE: Final = dt.timedelta(minutes=5)
@@ -144,6 +148,29 @@ class Authority:
         )
         chain_pem = certificate_pem(leaf) + certificate_pem(self.issuing.certificate)
         return Issued(leaf, chain_pem, key_pem(key))
+
+    def crl(
+        self,
+        revoked: Iterable[Revoked] = (),
+        *,
+        next_update: dt.datetime | None = None,
+        number: int | None = None,
+    ) -> bytes:
+        """Sign a revocation list of the issuing CA, as PEM, valid from five minutes ago.
+
+        It ends at `next_update` (aware; default: in a day), and is then as good as none. `number`
+        tells a newer list from an older one; by default it is the time in microseconds.
+        """
+        now = dt.datetime.now(dt.UTC)
+        end = next_update or now + CRL_LIFE
+        crl = sign_crl(
+            self.issuing.certificate,
+            self.issuing.key,
+            revoked,
+            number=number or int(now.timestamp() * 1_000_000),
+            life=(min(now, end) - BACKDATE, end),
+        )
+        return crl_pem(crl)
 
 
 def is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:

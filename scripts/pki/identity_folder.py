@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pki.authority import Authority, Issued, KeyType, is_issued_by
 from pki.extensions import extended_key_usage, subject_alternative_name
 from pki.identities import Identity
-from pki.layout import CHAIN, KEY_PAIR, PKCS12, PRIVATE_KEY, ROOT_CERTIFICATE
+from pki.layout import CHAIN, KEY_PAIR, PKCS12, PRIVATE_KEY, REVOKED, ROOT_CERTIFICATE
 from pki.pem import PrivateKey, parse_certificates, parse_key
 from pki.store import Owner, write_atomically
 
@@ -51,15 +51,25 @@ class Wanted:
 
 
 def write_identity(
-    folder: Path, issued: Issued, ca_pem: bytes, *, owner: Owner | None = None
+    folder: Path,
+    issued: Issued,
+    ca_pem: bytes,
+    *,
+    crl_pem: bytes | None = None,
+    owner: Owner | None = None,
 ) -> None:
-    """Write the four files of an identity; `ca_pem` is the root that it shall trust.
+    """Write the files of an identity; `ca_pem` holds the roots that it shall trust.
 
-    key-pair.pem comes last, so whoever watches it finds the others renewed already. A client.p12
-    goes: it holds the key that is being replaced.
+    `crl_pem` holds a list of each CA below them; without, nobody counts as revoked, and a list that
+    lay here goes. key-pair.pem comes last, so whoever watches it finds the others renewed already.
+    A client.p12 goes: it holds the key that is being replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PKCS12.name).unlink(missing_ok=True)
+    if crl_pem is None:
+        (folder / REVOKED.name).unlink(missing_ok=True)
+    else:
+        write_atomically(folder / REVOKED.name, crl_pem, REVOKED.mode, owner)
     contents = {
         ROOT_CERTIFICATE: ca_pem,
         PRIVATE_KEY: issued.key_pem,

@@ -48,10 +48,13 @@ PRIVATE_KEY: Final = File(
 KEY_PAIR: Final = File(
     "key-pair.pem", SECRET, "key + chain in one file", "this identity alone; replaced in one step"
 )
+REVOKED: Final = File(
+    "revoked.crl", PUBLIC, "which leaves count no longer", "everybody; it is no secret"
+)
 PKCS12: Final = File(
     "client.p12", SECRET, "key, chain and root, for a browser", "this person alone (--pkcs12)"
 )
-IDENTITY_FILES: Final = (ROOT_CERTIFICATE, CHAIN, PRIVATE_KEY, KEY_PAIR, PKCS12)
+IDENTITY_FILES: Final = (ROOT_CERTIFICATE, REVOKED, CHAIN, PRIVATE_KEY, KEY_PAIR, PKCS12)
 
 
 @dataclass(frozen=True, slots=True)
