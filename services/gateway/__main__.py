@@ -8,7 +8,8 @@ import sys
 from mtls.certificates import Role
 from mtls.environment import ConfigurationError
 from mtls.events import configure_logging, report_refusals
-from mtls.identity import IdentityError, load_identity
+from mtls.identity import IdentityError
+from mtls.identity_watch import watching
 
 import structlog
 import uvloop
@@ -25,9 +26,14 @@ async def serve(config: Config) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    identity = load_identity(config.identity, roles=frozenset({Role.SERVER, Role.CLIENT}))
-    async with serving(config, identity) as address:
-        _log.info("server.listening", address=str(address), identity=str(identity.spiffe_id))
+    async with (
+        watching(config.identity, roles=frozenset({Role.SERVER, Role.CLIENT})) as source,
+        serving(config, source) as address,
+    ):
+        me = source.current
+        _log.info(
+            "server.listening", address=str(address), identity=str(me.spiffe_id), serial=me.serial
+        )
         await stop.wait()
         _log.info("server.stopping", grace_seconds=config.grace_seconds)
     _log.info("server.stopped")

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
-from mtls.channel_watch import explaining_failures
 from mtls.http_authorization import authorize, count_responses
-from mtls.identity import Identity
+from mtls.http_connections import end_old_connections
+from mtls.identity_source import IdentitySource
 from mtls.policy import Policy
 
 from aiohttp import web
@@ -33,19 +33,16 @@ ROUTES: Final = (
 )
 
 
-def create_app(config: Config, identity: Identity) -> web.Application:
-    """Return the application, which calls the queue as `identity`."""
-    policy = Policy(identity.spiffe_id.trust_domain, ALLOWED)
-    app = web.Application(middlewares=[problem_details, authorize(policy)])
+def create_app(config: Config, source: IdentitySource) -> web.Application:
+    """Return the application, which calls the queue as the identity in force."""
+    policy = Policy(source.current.spiffe_id.trust_domain, ALLOWED)
+    app = web.Application(middlewares=[problem_details, authorize(policy, source)])
     app[CONFIG] = config
     app[STOPPING] = asyncio.Event()
     app.add_routes(ROUTES)
 
     async def connect_queue(app: web.Application) -> AsyncIterator[None]:
-        async with (
-            open_channel(config, identity) as channel,
-            explaining_failures(channel, config.queue, identity),
-        ):
+        async with open_channel(config, source) as channel:
             app[QUEUE] = QueueClient(channel, config)
             yield
 
@@ -54,5 +51,6 @@ def create_app(config: Config, identity: Identity) -> web.Application:
 
     app.cleanup_ctx.append(connect_queue)
     app.on_shutdown.append(begin_to_stop)
-    app.on_response_prepare.append(count_responses(policy))
+    app.on_response_prepare.append(count_responses(policy, source))
+    app.on_response_prepare.append(end_old_connections(config.max_connection_age_seconds))
     return app

@@ -18,6 +18,7 @@ class Config:
     queue: Address
     max_upload_bytes: int
     max_connections: int
+    max_connection_age_seconds: float
     call_seconds: float
     idle_seconds: float
     transfer_seconds: float
@@ -37,6 +38,9 @@ class Config:
             queue=env.address("GATEWAY_QUEUE"),
             max_upload_bytes=env.integer("GATEWAY_MAX_UPLOAD_BYTES", 2 * 1024**3, minimum=1),
             max_connections=env.integer("GATEWAY_MAX_CONNECTIONS", 1000, minimum=1),
+            max_connection_age_seconds=env.seconds(
+                "GATEWAY_MAX_CONNECTION_AGE_SECONDS", 3600, minimum=0.1
+            ),
             call_seconds=env.seconds("GATEWAY_CALL_SECONDS", 5, minimum=0.1),
             idle_seconds=env.seconds("GATEWAY_IDLE_SECONDS", 30, minimum=0.1),
             transfer_seconds=env.seconds("GATEWAY_TRANSFER_SECONDS", 3600, minimum=1),

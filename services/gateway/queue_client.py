@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeVar
 
-from mtls.grpc_endpoint import channel_credentials
-from mtls.identity import Identity
+from mtls.grpc_channel import renewing_channel
+from mtls.identity_source import IdentitySource
 from mtls.spiffe import SpiffeId
 
 import grpc.aio
@@ -43,11 +43,11 @@ _CHANNEL_OPTIONS: Final = (
 )
 
 
-def open_channel(config: Config, identity: Identity) -> grpc.aio.Channel:
+def open_channel(
+    config: Config, source: IdentitySource
+) -> AbstractAsyncContextManager[grpc.aio.Channel]:
     """Return a channel to the queue; it connects at the first call, and again when it must."""
-    return grpc.aio.secure_channel(
-        str(config.queue), channel_credentials(identity), options=_CHANNEL_OPTIONS
-    )
+    return renewing_channel(config.queue, source, _CHANNEL_OPTIONS)
 
 
 def _on_behalf_of(caller: SpiffeId) -> tuple[tuple[str, str], ...]:

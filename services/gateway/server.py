@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from mtls.environment import Address
 from mtls.http_listener import Limits, ListenError, listening
-from mtls.identity import Identity
+from mtls.identity_source import IdentitySource
 from mtls.metrics_endpoint import serving_metrics
 
 from aiohttp import web
@@ -16,18 +16,21 @@ from gateway.config import Config
 from gateway.errors import StartError
 
 _KEEPALIVE_SECONDS: Final = 75  # for the first request to arrive, and between two
+# A connection that has come of age ends with the response that is due. A large upload may take
+# this long; config.transfer_seconds and watch_seconds end a request by then.
+_LONGEST_REQUEST_SECONDS: Final = 3600
 _LINGER_SECONDS: Final = 5  # to read on after an early refusal, so that the client gets to see it
 
 
 @asynccontextmanager
-async def serving(config: Config, identity: Identity) -> AsyncIterator[Address]:
-    """Serve as `identity`; yield the address, with the real port when the one asked for is 0.
+async def serving(config: Config, source: IdentitySource) -> AsyncIterator[Address]:
+    """Serve as the identity in force; yield the address, with the real port when that is 0.
 
     At the end no connection is accepted any more, and requests get `grace_seconds` to finish.
     Raises `StartError`.
     """
     runner = web.AppRunner(
-        create_app(config, identity),
+        create_app(config, source),
         access_log=None,  # every failure is logged; a line for each success costs a quarter more
         handler_cancellation=True,  # a client that goes away takes its call to the queue along
         auto_decompress=False,  # a few bytes could become gigabytes
@@ -39,11 +42,11 @@ async def serving(config: Config, identity: Identity) -> AsyncIterator[Address]:
         shutdown_timeout=config.grace_seconds,
     )
     try:
-        async with serving_metrics(config.metrics, identity):
+        async with serving_metrics(config.metrics, source):
             await runner.setup()
             server = cast("web.Server", runner.server)  # now it has one
             try:
-                async with _listening(server, config, identity) as address:
+                async with _listening(server, config, source) as address:
                     yield address
             finally:
                 await runner.cleanup()
@@ -52,9 +55,11 @@ async def serving(config: Config, identity: Identity) -> AsyncIterator[Address]:
 
 
 def _listening(
-    server: web.Server, config: Config, identity: Identity
+    server: web.Server, config: Config, source: IdentitySource
 ) -> AbstractAsyncContextManager[Address]:
     limits = Limits(
-        max_connections=config.max_connections, open_connections=lambda: len(server.connections)
+        max_connections=config.max_connections,
+        max_age_seconds=config.max_connection_age_seconds + _LONGEST_REQUEST_SECONDS,
+        open_connections=lambda: [each.transport for each in server.connections if each.transport],
     )
-    return listening(config.listen, identity, server, limits)
+    return listening(config.listen, source, server, limits)

@@ -9,8 +9,10 @@ closed after a few more reads or when the time for the handshake is over.
 """
 
 import ssl
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from math import inf
 from typing import Final
 
 from mtls.presented import keep_presented
@@ -48,6 +50,7 @@ def explain_refusals(
 
     class ExplainingObject(ssl.SSLObject):
         presented = b""
+        accepted_at = inf  # by time.monotonic(); http_connections.py asks how old a connection is
         _peer: str | None = None
         _error: ssl.SSLError | None = None
         _reads_left = _READS_AFTER_ALERT
@@ -78,6 +81,7 @@ def explain_refusals(
                 raise ssl.SSLWantReadError from error
             self.presented = b""
             self.context = afterwards
+            self.accepted_at = time.monotonic()
             accepted()
 
     context.sslobject_class = ExplainingObject

@@ -1,7 +1,7 @@
 """Reading what a certificate says: the rules are the same for our own and for a peer's."""
 
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from mtls.errors import MtlsError
 from mtls.spiffe import SpiffeId
@@ -25,6 +25,18 @@ _PURPOSES: Final[dict[Role, ObjectIdentifier]] = {
     Role.SERVER: ExtendedKeyUsageOID.SERVER_AUTH,
     Role.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH,
 }
+
+
+class CertificateId(NamedTuple):
+    """How a revocation list names a certificate: its issuer's name (DER), and its serial number."""
+
+    issuer: bytes
+    serial: int
+
+
+def certificate_id_of(certificate: x509.Certificate) -> CertificateId:
+    """Return the name by which `certificate` can be revoked."""
+    return CertificateId(certificate.issuer.public_bytes(), certificate.serial_number)
 
 
 def spiffe_id_of(certificate: x509.Certificate) -> SpiffeId:

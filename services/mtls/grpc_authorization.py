@@ -7,11 +7,14 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from mtls.calls import Door
-from mtls.peer import PeerError, peer_of_call
+from mtls.identity import Identity
+from mtls.identity_source import IdentitySource
+from mtls.peer import Peer, PeerError, peer_of_call
 from mtls.policy import Denied, Policy
+from mtls.standing import Lapsed, check_standing
 
 import grpc
 import grpc.aio
@@ -21,10 +24,26 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
-    """Answers PERMISSION_DENIED to every call that the policy does not name; counts them all."""
+    """Answers PERMISSION_DENIED to every call that the policy does not name; counts them all.
 
-    def __init__(self, policy: Policy) -> None:
-        self._door = Door("grpc", policy)
+    A peer whose certificate has expired or was revoked since the handshake gets UNAUTHENTICATED,
+    also in the middle of a call.
+    """
+
+    def __init__(self, policy: Policy, source: IdentitySource) -> None:
+        self._door = Door("grpc", policy, source)
+        self._running: dict[asyncio.Task[Any], Peer] = {}
+        self._cut_off: dict[asyncio.Task[Any], Lapsed] = {}
+        source.subscribe(self._cut_off_lapsed)
+
+    def _cut_off_lapsed(self, identity: Identity) -> None:
+        for task, peer in self._running.items():
+            try:
+                check_standing(peer, identity)
+            except Lapsed as error:
+                if task not in self._cut_off:
+                    self._cut_off[task] = error
+                    task.cancel()
 
     async def intercept_service(
         self,
@@ -72,19 +91,38 @@ class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _admitted(self, context: _Context, method: str) -> AsyncIterator[None]:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  a coroutine runs in one
         peer, ended_by = None, None
         try:
             try:
                 peer = self._door.admit(partial(peer_of_call, context), method)
             except (Denied, PeerError) as error:
-                peer = error.peer if isinstance(error, Denied) else None
-                await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
-            yield
+                peer = None if isinstance(error, PeerError) else error.peer
+                await _refuse(context, error)
+            self._running[task] = peer
+            try:
+                yield
+            except asyncio.CancelledError:
+                if (lapsed := self._cut_off.get(task)) is None:
+                    raise
+                task.uncancel()
+                self._door.log_denied(lapsed, peer, method)
+                await _refuse(context, lapsed)
         except BaseException as error:
             ended_by = error
             raise
         finally:
+            self._running.pop(task, None)
+            self._cut_off.pop(task, None)
             self._door.count(peer, method, _code_of(context, ended_by))
+
+
+async def _refuse(context: _Context, error: Denied | PeerError) -> NoReturn:
+    code = grpc.StatusCode.PERMISSION_DENIED
+    if isinstance(error, Lapsed):
+        code = grpc.StatusCode.UNAUTHENTICATED
+    await context.abort(code, str(error))
 
 
 def _code_of(context: _Context, ended_by: BaseException | None) -> str:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from functools import partial
 
 from mtls.calls import Door
+from mtls.identity_source import IdentitySource
 from mtls.peer import PeerError, peer_of_request
 from mtls.policy import Policy
 
@@ -12,13 +13,15 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 
-def authorize(policy: Policy) -> Middleware:
+def authorize(policy: Policy, source: IdentitySource) -> Middleware:
     """Return a middleware that raises `Denied` or `PeerError` for what the policy does not name.
+
+    `PeerError` is also for a certificate that has expired or was revoked since the handshake.
 
     An action is the method and the route, such as `GET /videos/{id}`. HEAD is judged as GET
     (RFC 9110, section 9.3.2). A path without a route has no name and is denied too.
     """
-    door = Door("http", policy)
+    door = Door("http", policy, source)
 
     @web.middleware
     async def middleware(
@@ -31,10 +34,10 @@ def authorize(policy: Policy) -> Middleware:
 
 
 def count_responses(
-    policy: Policy,
+    policy: Policy, source: IdentitySource
 ) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """Return a handler for `on_response_prepare`, where every response's status is known."""
-    door = Door("http", policy)
+    door = Door("http", policy, source)
 
     async def on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
         peer = None

@@ -7,6 +7,7 @@ from functools import partial
 from mtls.alerts import explain_refusals
 from mtls.events import count_accepted, report_refusal
 from mtls.identity import Identity
+from mtls.pem_pipe import readable
 from mtls.refusals import Refusal
 
 
@@ -57,6 +58,13 @@ def _context(protocol: int, identity: Identity, protocols: tuple[str, ...]) -> s
     # RFC 5280 to the letter, as Python 3.13 does by default and older versions do not.
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.load_verify_locations(cadata=identity.ca_pem.decode("ascii"))
-    context.load_cert_chain(identity.key_pair_path)
+    with readable(identity.chain_pem) as chain, readable(identity.key_pem) as key:
+        context.load_cert_chain(chain, key)
+    if identity.revocations:
+        # The peer's issuer must have a list that is up to date, and the peer must not be on it. The
+        # issuing CAs are not looked up: only the root could revoke them, and its key is offline.
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+        with readable(identity.revocations.pem) as lists:
+            context.load_verify_locations(cafile=lists)
     context.set_alpn_protocols(protocols)
     return context

@@ -6,17 +6,20 @@ succeeded. So connections are accepted here, one by one, and handed to the event
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from mtls.alerts import PEER
 from mtls.environment import Address
 from mtls.errors import MtlsError
 from mtls.events import log_limited
+from mtls.http_connections import cut_off_ended
 from mtls.http_endpoint import server_context
 from mtls.identity import Identity
+from mtls.identity_source import IdentitySource
 
 _BACKLOG: Final = 128  # connections that wait to be accepted
 _TLS_SECONDS: Final = 10.0  # for a handshake, and for the goodbye at the end
@@ -29,30 +32,32 @@ class ListenError(MtlsError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many connections at once, those in their handshake included.
+    """How many connections at once, those in their handshake included, and how old they may be.
 
-    `open_connections` counts those beyond it: only the protocols know when they end.
+    `open_connections` returns those beyond the handshake: only the protocols know when they end.
+    One that is older than `max_age_seconds` is cut off, whatever it does.
     """
 
     max_connections: int
-    open_connections: Callable[[], int]
+    max_age_seconds: float
+    open_connections: Callable[[], Collection[asyncio.Transport]]
 
 
 @asynccontextmanager
 async def listening(
     address: Address,
-    identity: Identity,
+    source: IdentitySource,
     new_protocol: Callable[[], asyncio.BaseProtocol],
     limits: Limits,
     *,
     endpoint: str = "http",
 ) -> AsyncIterator[Address]:
-    """Listen as `identity`; yield the address, with the real port when the one asked for is 0.
+    """Listen as the identity in force; yield the address, with the real port when that is 0.
 
     `new_protocol` is called for each connection. Those that are open at the end stay open.
     Raises `ListenError`.
     """
-    context = server_context(identity, endpoint=endpoint)
+    context = source.derive(partial(server_context, endpoint=endpoint))
     loop = asyncio.get_running_loop()
     handshakes: set[asyncio.Task[None]] = set()
 
@@ -62,13 +67,13 @@ async def listening(
             await loop.connect_accepted_socket(
                 new_protocol,
                 connection,
-                ssl=context,
+                ssl=context.value,
                 ssl_handshake_timeout=_TLS_SECONDS,
                 ssl_shutdown_timeout=_TLS_SECONDS,
             )
 
     def take(connection: socket.socket, peer: Address) -> None:
-        if len(handshakes) + limits.open_connections() >= limits.max_connections:
+        if len(handshakes) + len(limits.open_connections()) >= limits.max_connections:
             connection.close()
             log_limited(
                 "connection.dropped", endpoint, peer=str(peer), limit=limits.max_connections
@@ -78,11 +83,17 @@ async def listening(
         handshakes.add(task)
         task.add_done_callback(handshakes.discard)
 
+    def cut_off(identity: Identity) -> None:
+        open_connections = limits.open_connections()
+        cut_off_ended(endpoint, open_connections, identity, max_age_seconds=limits.max_age_seconds)
+
     sockets = await _bind(address)
+    unsubscribe = source.subscribe(cut_off)
     accepting = [asyncio.create_task(_accept(listener, take)) for listener in sockets]
     try:
         yield Address(address.host, sockets[0].getsockname()[1])
     finally:
+        unsubscribe()
         for task in (*accepting, *handshakes):
             task.cancel()
         await asyncio.gather(*accepting, *handshakes, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Who am I: load my certificate, key and trusted root from a folder, and check them.
+"""Who am I: load my certificate, key, trusted roots and revocation lists, and check them.
 
 A TLS library reports a bad file late and in few words, often only as a failed handshake. So
 everything that can be known from the files is checked here, with an error that says what to do.
@@ -14,6 +14,7 @@ from typing import Final
 
 from mtls.certificates import CertificateError, Role, check_purpose, spiffe_id_of
 from mtls.errors import MtlsError
+from mtls.revocation import REVOKED, RevocationError, Revocations
 from mtls.spiffe import SpiffeId, SpiffeIdError
 
 from cryptography import x509
@@ -36,10 +37,11 @@ class IdentityError(MtlsError):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A certificate, its private key, and the root that we trust to vouch for our peers.
+    """A certificate, its private key, and the roots that we trust to vouch for our peers.
 
     `chain_pem` is the leaf followed by the issuing CA; the root is left out, since whoever
-    verifies us must have it already (RFC 8446, section 4.4.2).
+    verifies us must have it already (RFC 8446, section 4.4.2). Without `revocations` nobody asks
+    whether a peer's certificate was revoked.
     """
 
     spiffe_id: SpiffeId
@@ -47,12 +49,13 @@ class Identity:
     chain_pem: bytes
     key_pem: bytes = field(repr=False)
     ca_pem: bytes
+    revocations: Revocations | None
     folder: Path
 
     @property
-    def key_pair_path(self) -> Path:
-        """Where Python's ssl module, which loads keys from files only, finds key and chain."""
-        return self.folder / KEY_PAIR
+    def serial(self) -> str:
+        """The certificate's serial number, as it stands in logs and metrics."""
+        return f"{self.certificate.serial_number:x}"
 
 
 def load_identity(
@@ -77,14 +80,16 @@ def load_identity(
             "then the issuing CA; put the key beside the leaf that it belongs to."
         )
     _check_chain(path, chain, roots)
-    _check_dates(folder, [*chain, *roots], now or dt.datetime.now(dt.UTC))
+    now = now or dt.datetime.now(dt.UTC)
+    _check_dates(folder, [*chain, *roots], now)
+    revocations = _load_revocations(folder / REVOKED, now)
     try:
         for role in roles:
             check_purpose(leaf, role)
         spiffe_id = spiffe_id_of(leaf)
     except (CertificateError, SpiffeIdError) as error:
         raise IdentityError(f"{path}: {error} Have it issued again.") from error
-    return Identity(spiffe_id, leaf, chain_pem, key_pem, ca_pem, folder)
+    return Identity(spiffe_id, leaf, chain_pem, key_pem, ca_pem, revocations, folder)
 
 
 def _read(path: Path) -> bytes:
@@ -108,6 +113,21 @@ def _read_private_blocks(path: Path) -> list[tuple[bytes, bytes]]:
     if mode & 0o077:
         raise IdentityError(f"{path} is open to others (mode {mode:04o}): chmod 600 {path}")
     return [(block[1], block[0]) for block in _PEM_BLOCK.finditer(content)]
+
+
+def _load_revocations(path: Path, now: dt.datetime) -> Revocations | None:
+    if not path.exists():
+        return None
+    try:
+        revocations = Revocations.parse(_read(path))
+    except RevocationError as error:
+        raise IdentityError(f"{path} {error}: copy it again.") from error
+    if now > revocations.next_update:
+        raise IdentityError(
+            f"{path}: a newer list was due at {revocations.next_update:%F %T} UTC: "
+            "see that whoever renews the certificates is at work."
+        )
+    return revocations
 
 
 def _parse_certificates(path: Path, pem: bytes) -> list[x509.Certificate]:
@@ -162,8 +182,8 @@ def _check_dates(folder: Path, certificates: list[x509.Certificate], now: dt.dat
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         if now < begin:
             raise IdentityError(
-                f"{folder}: {name} is not valid before {begin:%F %T} UTC, "
-                f"and it is {now:%F %T} UTC: set this machine's clock."
+                f"{folder}: {name} is not valid before {begin:%F %T} UTC: "
+                "set this machine's clock, or wait."
             )
         if now > end:
             raise IdentityError(

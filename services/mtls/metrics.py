@@ -31,6 +31,11 @@ CALLS: Final = Counter(
     "Calls by the caller's name, the method and the status code that it was answered with.",
     ["endpoint", "identity", "method", "code"],
 )
+RENEWALS: Final = Counter(
+    "mtls_renewals",
+    "New files in our own identity's folder, taken over or refused.",
+    ["identity", "result"],
+)
 
 
 class CallLabels:

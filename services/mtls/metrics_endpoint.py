@@ -12,14 +12,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Final, cast
 
 from mtls.calls import Door
 from mtls.certificates import CertificateError, Role, check_purpose
 from mtls.environment import Address
 from mtls.http_listener import Limits, ListenError, listening
-from mtls.identity import Identity
-from mtls.metrics import EXPIRY
+from mtls.identity_source import IdentitySource
 from mtls.peer import Peer, PeerError, peer_of_request
 from mtls.policy import Denied, Policy
 
@@ -37,9 +36,9 @@ _SECONDS: Final = 10  # for a request and its answer
 
 @asynccontextmanager
 async def serving_metrics(
-    address: Address | None, identity: Identity, readers: frozenset[str] = _READERS
+    address: Address | None, source: IdentitySource, readers: frozenset[str] = _READERS
 ) -> AsyncIterator[Address | None]:
-    """Serve as `identity` to the peers named in `readers`; do nothing if there is no address.
+    """Serve the peers named in `readers`; do nothing if there is no address.
 
     Raises `ListenError`, also when the certificate is none for a server.
     """
@@ -47,14 +46,14 @@ async def serving_metrics(
         yield None
         return
     try:
-        check_purpose(identity.certificate, Role.SERVER)
+        check_purpose(source.current.certificate, Role.SERVER)
     except CertificateError as error:
         raise ListenError(
             f"Cannot serve metrics on {address}: {error} Have it issued with serverAuth."
         ) from error
-    EXPIRY.track(identity)
-    door = Door("metrics", Policy(identity.spiffe_id.trust_domain, {_ACTION: readers}))
-    open_connections: set[asyncio.Task[None]] = set()
+    policy = Policy(source.current.spiffe_id.trust_domain, {_ACTION: readers})
+    door = Door("metrics", policy, source)
+    open_connections: dict[asyncio.Task[None], asyncio.Transport] = {}
 
     def new_protocol() -> asyncio.StreamReaderProtocol:
         reader = asyncio.StreamReader(_MAX_REQUEST_BYTES)
@@ -62,13 +61,15 @@ async def serving_metrics(
 
     def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(_answer(door, reader, writer))
-        open_connections.add(task)
-        task.add_done_callback(open_connections.discard)
+        open_connections[task] = cast("asyncio.Transport", writer.transport)
+        task.add_done_callback(open_connections.pop)
 
     limits = Limits(
-        max_connections=_MAX_CONNECTIONS, open_connections=lambda: len(open_connections)
+        max_connections=_MAX_CONNECTIONS,
+        max_age_seconds=_SECONDS,
+        open_connections=open_connections.values,
     )
-    async with listening(address, identity, new_protocol, limits, endpoint="metrics") as real:
+    async with listening(address, source, new_protocol, limits, endpoint="metrics") as real:
         _log.info("metrics.listening", address=str(real), readers=sorted(readers))
         try:
             yield real

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from mtls.certificates import CertificateError, Role, check_purpose, spiffe_id_of
+from mtls.certificates import (
+    CertificateError,
+    CertificateId,
+    Role,
+    certificate_id_of,
+    check_purpose,
+    spiffe_id_of,
+)
 from mtls.errors import MtlsError
 from mtls.spiffe import SpiffeId, SpiffeIdError
 
@@ -24,13 +31,18 @@ class PeerError(MtlsError):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """An authenticated peer; `name` is the path of its SPIFFE ID, such as `client/uploader`."""
+    """An authenticated peer, and the certificate that it has shown.
+
+    `expires_at` is in seconds since 1970: it is compared with the clock in every call.
+    """
 
     spiffe_id: SpiffeId
+    certificate_id: CertificateId
+    expires_at: float
 
     @property
     def name(self) -> str:
-        """Who it is within its trust domain."""
+        """Who it is within its trust domain: the path of its SPIFFE ID, as `client/uploader`."""
         return self.spiffe_id.path
 
 
@@ -42,8 +54,11 @@ def peer_of_call(context: grpc.aio.ServicerContext[Any, Any]) -> Peer:
     return _peer_from_pem(certificates[0])
 
 
-def peer_of_request(request: web.Request | asyncio.StreamWriter) -> Peer:
-    """Return who makes this HTTP request. Raises `PeerError`."""
+def peer_of_request(request: web.Request | asyncio.StreamWriter | asyncio.BaseTransport) -> Peer:
+    """Return who makes this HTTP request, or is at the end of this connection.
+
+    Raises `PeerError`.
+    """
     tls = request.get_extra_info("ssl_object")
     certificate = tls.getpeercert(binary_form=True) if tls else None
     if certificate is None:
@@ -65,6 +80,10 @@ def _peer_from_der(der: bytes) -> Peer:
 def _peer_from(certificate: x509.Certificate) -> Peer:
     try:
         check_purpose(certificate, Role.CLIENT)
-        return Peer(spiffe_id_of(certificate))
+        return Peer(
+            spiffe_id_of(certificate),
+            certificate_id_of(certificate),
+            certificate.not_valid_after_utc.timestamp(),
+        )
     except (CertificateError, SpiffeIdError) as error:
         raise PeerError(str(error)) from error

@@ -11,6 +11,8 @@ class Reason(StrEnum):
     NO_CERTIFICATE = "no_certificate"
     UNKNOWN_CA = "unknown_ca"
     EXPIRED = "expired"
+    REVOKED = "revoked"
+    NO_REVOCATION_LIST = "no_revocation_list"
     NOT_YET_VALID = "not_yet_valid"
     WRONG_PURPOSE = "wrong_purpose"
     NAME_NOT_PERMITTED = "name_not_permitted"
@@ -46,6 +48,9 @@ _REASONS: Final[tuple[tuple[str, Reason], ...]] = (
     ("PEER_DID_NOT_RETURN_A_CERTIFICATE", Reason.NO_CERTIFICATE),
     ("certificate has expired", Reason.EXPIRED),
     ("certificate is not yet valid", Reason.NOT_YET_VALID),
+    ("certificate revoked", Reason.REVOKED),
+    ("unable to get certificate CRL", Reason.NO_REVOCATION_LIST),
+    ("CRL has expired", Reason.NO_REVOCATION_LIST),
     ("unsuitable certificate purpose", Reason.WRONG_PURPOSE),
     ("unsupported certificate purpose", Reason.WRONG_PURPOSE),
     ("permitted subtree violation", Reason.NAME_NOT_PERMITTED),

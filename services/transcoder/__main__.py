@@ -7,10 +7,10 @@ import sys
 from contextlib import suppress
 
 from mtls.certificates import Role
-from mtls.channel_watch import explaining_failures
 from mtls.environment import ConfigurationError
 from mtls.events import configure_logging, report_refusals
-from mtls.identity import IdentityError, load_identity
+from mtls.identity import IdentityError
+from mtls.identity_watch import watching
 
 import structlog
 import uvloop
@@ -25,16 +25,21 @@ _log = structlog.get_logger(__name__)
 
 async def work(config: Config) -> None:
     """Work until SIGTERM (containers) or SIGINT (Ctrl+C); what is begun is left to others."""
-    identity = load_identity(config.identity, roles=frozenset({Role.CLIENT}))
     with scratch_folder(config.work) as folder:
         async with (
-            open_channel(config, identity) as channel,
-            explaining_failures(channel, config.queue, identity),
+            watching(config.identity, roles=frozenset({Role.CLIENT})) as source,
+            open_channel(config, source) as channel,
         ):
             worker = asyncio.create_task(Worker(QueueClient(channel, config), folder, config).run())
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, worker.cancel)
-            _log.info("worker.started", queue=str(config.queue), identity=str(identity.spiffe_id))
+            me = source.current
+            _log.info(
+                "worker.started",
+                queue=str(config.queue),
+                identity=str(me.spiffe_id),
+                serial=me.serial,
+            )
             with suppress(asyncio.CancelledError):
                 await worker
     _log.info("worker.stopped")

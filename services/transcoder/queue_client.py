@@ -5,12 +5,12 @@ Nothing is repeated here: only who makes the call knows whether there is still a
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from mtls.grpc_endpoint import channel_credentials
-from mtls.identity import Identity
+from mtls.grpc_channel import renewing_channel
+from mtls.identity_source import IdentitySource
 
 import grpc.aio
 import structlog
@@ -47,11 +47,11 @@ _CHANNEL_OPTIONS: Final = (
 )
 
 
-def open_channel(config: Config, identity: Identity) -> grpc.aio.Channel:
+def open_channel(
+    config: Config, source: IdentitySource
+) -> AbstractAsyncContextManager[grpc.aio.Channel]:
     """Return a channel to the queue; it connects at the first call, and again when it must."""
-    return grpc.aio.secure_channel(
-        str(config.queue), channel_credentials(identity), options=_CHANNEL_OPTIONS
-    )
+    return renewing_channel(config.queue, source, _CHANNEL_OPTIONS)
 
 
 class QueueClient:

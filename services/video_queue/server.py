@@ -9,7 +9,7 @@ from typing import Final
 from mtls.environment import Address
 from mtls.grpc_authorization import AuthorizationInterceptor
 from mtls.grpc_endpoint import server_credentials
-from mtls.identity import Identity
+from mtls.identity_source import IdentitySource
 from mtls.metrics_endpoint import serving_metrics
 from mtls.policy import Policy
 
@@ -38,7 +38,7 @@ def utc_now() -> dt.datetime:
 
 @asynccontextmanager
 async def running(
-    config: Config, identity: Identity, *, clock: Clock = utc_now
+    config: Config, source: IdentitySource, *, clock: Clock = utc_now
 ) -> AsyncIterator[Address]:
     """Serve while the body runs; yield the address that is listened to.
 
@@ -46,29 +46,29 @@ async def running(
     begun in the store is finished. Raises `StartError`, `ListenError` or `CatalogUnavailable`.
     """
     async with (
-        serving_metrics(config.metrics, identity),
+        serving_metrics(config.metrics, source),
         opened(config, clock) as store,
-        _serving(config, identity, store) as address,
+        _serving(config, source, store) as address,
     ):
         yield address
 
 
 @asynccontextmanager
-async def _serving(config: Config, identity: Identity, store: Store) -> AsyncIterator[Address]:
+async def _serving(config: Config, source: IdentitySource, store: Store) -> AsyncIterator[Address]:
     servicer = Servicer(store, config)
     health_servicer = health.aio.HealthServicer()
     await set_health(health_servicer, serving=True)  # the database has just answered
 
-    policy = Policy(identity.spiffe_id.trust_domain, ALLOWED)
+    policy = Policy(source.current.spiffe_id.trust_domain, ALLOWED)
     server = grpc.aio.server(
-        interceptors=[AuthorizationInterceptor(policy)],
+        interceptors=[AuthorizationInterceptor(policy, source)],
         options=_options(config),
         maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS,
     )
     add_VideoQueueServicer_to_server(servicer, server)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
     try:
-        port = server.add_secure_port(str(config.listen), server_credentials(identity))
+        port = server.add_secure_port(str(config.listen), server_credentials(source))
     except RuntimeError as error:
         raise StartError(
             f"Cannot listen on {config.listen}: another program may have the port, or the host is "

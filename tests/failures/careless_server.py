@@ -18,6 +18,7 @@ from mtls.grpc_endpoint import server_credentials
 from mtls.http_authorization import authorize
 from mtls.http_listener import Limits, listening
 from mtls.identity import CA_CERTIFICATE, KEY_PAIR, Identity
+from mtls.identity_source import IdentitySource
 from mtls.peer import PeerError
 from mtls.policy import Denied, Policy
 from mtls.spiffe import SpiffeId
@@ -50,6 +51,7 @@ def careless_identity(folder: Path) -> Identity:
         chain_pem=pem[key_end:],
         key_pem=pem[:key_end],
         ca_pem=(folder / CA_CERTIFICATE).read_bytes(),
+        revocations=None,
         folder=folder,
     )
 
@@ -68,17 +70,18 @@ async def _videos(_: web.Request) -> web.Response:
 
 async def serve(identity: Identity) -> None:
     """Serve until it is cancelled."""
-    app = web.Application(middlewares=[_say_no, authorize(_POLICY)])
+    source = IdentitySource(identity)
+    app = web.Application(middlewares=[_say_no, authorize(_POLICY, source)])
     app.router.add_get("/videos", _videos)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     assert runner.server
-    server = grpc.aio.server(interceptors=[AuthorizationInterceptor(_POLICY)])
+    server = grpc.aio.server(interceptors=[AuthorizationInterceptor(_POLICY, source)])
     health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
-    port = server.add_secure_port(str(_ANY_PORT), server_credentials(identity))
+    port = server.add_secure_port(str(_ANY_PORT), server_credentials(source))
     await server.start()
-    limits = Limits(max_connections=100, open_connections=lambda: 0)
-    async with listening(_ANY_PORT, identity, runner.server, limits) as http:
+    limits = Limits(max_connections=100, max_age_seconds=3600, open_connections=lambda: ())
+    async with listening(_ANY_PORT, source, runner.server, limits) as http:
         _log.info("server.listening", http=http.port, grpc=port)
         await asyncio.Event().wait()
 

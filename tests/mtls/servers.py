@@ -19,6 +19,7 @@ ALERTS: Final[Mapping[str, str]] = {
     "expired": "SSLV3_ALERT_CERTIFICATE_EXPIRED",
     "not_yet_valid": "SSLV3_ALERT_BAD_CERTIFICATE",
     "wrong_purpose": "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+    "revoked": "SSLV3_ALERT_CERTIFICATE_REVOKED",
     "name_not_permitted": "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
     "plaintext": "",  # a closed socket: who speaks no TLS can read no alert
 }
@@ -55,14 +56,15 @@ class Server:
         }
         assert title not in await self.stored_titles()
 
-    async def denies(self, client: Impostor, rule: str) -> None:
-        """Assert that the handshake succeeds, the policy says no, and that nothing is uploaded."""
+    async def denies(self, client: Impostor, rule: str, reason: str = "not_listed") -> None:
+        """Assert that the handshake succeeds, the door says no, and that nothing is uploaded."""
         title, since = unique_title(), self.service.log.position()
         outcome = await self.upload(client, title)
         assert not outcome.accepted
-        assert outcome.words.startswith(("PERMISSION_DENIED: ", "HTTP 403: ")), outcome.words
+        code = "PERMISSION_DENIED" if reason in {"not_listed", "no_identity"} else "UNAUTHENTICATED"
+        assert outcome.words.startswith((f"{code}: ", "HTTP 403: ")), outcome.words
         events = self._said(since, "call.denied")
-        assert [event["event"] for event in events] == ["call.denied"], events
+        assert [(event["event"], event["reason"]) for event in events] == [("call.denied", reason)]
         assert rule in events[0]["rule"]
         assert title not in await self.stored_titles()
 

@@ -16,6 +16,8 @@ from mtls import http_listener
 from mtls.environment import Address
 from mtls.http_endpoint import server_context
 from mtls.http_listener import Limits, listening
+from mtls.identity import KEY_PAIR
+from mtls.identity_source import IdentitySource
 from mtls.presented import Presented
 from mtls.refusals import Refusal
 
@@ -57,8 +59,9 @@ def reported(monkeypatch: pytest.MonkeyPatch) -> list[Refusal]:
 @asynccontextmanager
 async def served(place: Place) -> AsyncIterator[int]:
     """Yield the port of a server."""
-    limits = Limits(max_connections=100, open_connections=lambda: 0)
-    async with listening(Address("127.0.0.1", 0), place.identity, Echo, limits) as address:
+    limits = Limits(max_connections=100, max_age_seconds=3600, open_connections=lambda: ())
+    source = IdentitySource(place.identity)
+    async with listening(Address("127.0.0.1", 0), source, Echo, limits) as address:
         yield address.port
 
 
@@ -129,8 +132,9 @@ def test_an_accepted_connection_goes_on_unwatched(place: Place, run: Run) -> Non
             accepted.append(transport)
 
     async def serve() -> tuple[object, bytes]:
-        limits = Limits(max_connections=1, open_connections=lambda: 0)
-        async with listening(Address("127.0.0.1", 0), place.identity, Keep, limits) as address:
+        limits = Limits(max_connections=1, max_age_seconds=3600, open_connections=lambda: ())
+        source = IdentitySource(place.identity)
+        async with listening(Address("127.0.0.1", 0), source, Keep, limits) as address:
             await knock_often(place.served, address.port, 1)
             connection = accepted[0].get_extra_info("ssl_object")
             return connection.context._msg_callback, connection.presented  # noqa: SLF001
@@ -148,7 +152,7 @@ def stock_context(place: Place) -> ssl.SSLContext:
         ssl.Purpose.CLIENT_AUTH, cadata=place.identity.ca_pem.decode("ascii")
     )
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(place.identity.key_pair_path)
+    context.load_cert_chain(place.identity.folder / KEY_PAIR)
     return context
 
 

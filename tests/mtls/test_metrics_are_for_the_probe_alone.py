@@ -10,6 +10,7 @@ from mtls.certificates import Role
 from mtls.environment import Address
 from mtls.http_listener import ListenError
 from mtls.identity import load_identity
+from mtls.identity_source import IdentitySource
 from mtls.metrics_endpoint import serving_metrics
 
 import pytest
@@ -134,5 +135,5 @@ def test_our_certificates_expire_in_the_time_that_is_left(stack: Stack, service:
 async def test_a_certificate_for_clients_serves_no_metrics(stack: Stack) -> None:
     identity = load_identity(stack.certs / "transcoder", roles=frozenset({Role.CLIENT}))
     with pytest.raises(ListenError, match="serverAuth"):
-        async with serving_metrics(Address("127.0.0.1", 0), identity):
+        async with serving_metrics(Address("127.0.0.1", 0), IdentitySource(identity)):
             pass

@@ -18,5 +18,7 @@ async def test_denies_client_whose_certificate_does_not_say_its_purpose(server: 
     issue = server.authority.issue
     await server.serves(issue(server.client, ekus=[CLIENT]))
     await server.denies(
-        Impostor("no purpose", issue(server.client, ekus=[])), rule="no extended key usage"
+        Impostor("no purpose", issue(server.client, ekus=[])),
+        rule="no extended key usage",
+        reason="no_identity",
     )

@@ -16,7 +16,7 @@ from mtls.channel_watch import explaining_failures
 from mtls.environment import Address
 from mtls.grpc_endpoint import channel_credentials
 from mtls.http_endpoint import client_context
-from mtls.identity import Identity, load_identity
+from mtls.identity import KEY_PAIR, Identity, load_identity
 from mtls.probe import ADVICE, Cause, Finding, probe
 
 import grpc
@@ -143,7 +143,7 @@ def test_passes_on_the_alert_of_a_server_that_sends_one(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=Authority.create().ca_pem.decode("ascii"))
-    context.load_cert_chain(gateway.key_pair_path)
+    context.load_cert_chain(gateway.folder / KEY_PAIR)
     with tcp_server(refusing(context)) as address:
         finding = look(address)
     assert (finding.cause, finding.words) == (Cause.REFUSED_US, "TLSV1_ALERT_UNKNOWN_CA")
@@ -159,7 +159,7 @@ def test_says_that_the_server_speaks_but_older_tls(
 ) -> None:
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     old.maximum_version = ssl.TLSVersion.TLSv1_2
-    old.load_cert_chain(gateway.key_pair_path)
+    old.load_cert_chain(gateway.folder / KEY_PAIR)
 
     with tcp_server(refusing(old)) as address:
         assert look(address).cause is Cause.PROTOCOL_VERSION

@@ -9,6 +9,7 @@ from mtls.environment import Address
 from mtls.grpc_endpoint import server_credentials
 from mtls.http_endpoint import client_context
 from mtls.identity import Identity, load_identity
+from mtls.identity_source import IdentitySource
 
 import aiohttp
 import grpc.aio
@@ -70,7 +71,8 @@ async def start(queue: FakeQueue, identities: Mapping[str, Identity]) -> AsyncIt
         server = grpc.aio.server()
         add_VideoQueueServicer_to_server(queue, server)
         server.add_generic_rpc_handlers((queue.health_handler(),))
-        port = server.add_secure_port("127.0.0.1:0", server_credentials(identities["video-queue"]))
+        source = IdentitySource(identities["video-queue"])
+        port = server.add_secure_port("127.0.0.1:0", server_credentials(source))
         await server.start()
         stack.push_async_callback(server.stop, None)
 
@@ -86,7 +88,7 @@ async def start(queue: FakeQueue, identities: Mapping[str, Identity]) -> AsyncIt
             )
             running = await stack.enter_async_context(AsyncExitStack())
             address = await running.enter_async_context(
-                serving(replace(config, **settings), identity)
+                serving(replace(config, **settings), IdentitySource(identity))
             )
             return Gateway(Address("localhost", address.port), queue, identities, running.aclose)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mtls.http_endpoint import client_context
 from mtls.identity import Identity
+from mtls.identity_source import IdentitySource
 
 import aiohttp
 import pytest
@@ -102,7 +103,7 @@ async def test_a_client_that_goes_away_takes_its_call_along(start: Start, queue:
 async def test_a_gateway_without_queue_starts_and_says_that_it_is_not_well(
     config: Config, identities: Mapping[str, Identity]
 ) -> None:
-    async with serving(config, identities["gateway"]) as address:
+    async with serving(config, IdentitySource(identities["gateway"])) as address:
         connector = aiohttp.TCPConnector(ssl=client_context(identities["probe"]))
         url = f"https://localhost:{address.port}/healthz"
         async with (
@@ -117,8 +118,9 @@ async def test_a_port_that_is_taken_is_an_error_that_says_so(
     config: Config, gateway: Gateway
 ) -> None:
     listen = gateway.address
+    source = IdentitySource(gateway.identities["gateway"])
     with pytest.raises(StartError, match="GATEWAY_LISTEN"):
-        async with serving(replace(config, listen=listen), gateway.identities["gateway"]):
+        async with serving(replace(config, listen=listen), source):
             pass
 
 

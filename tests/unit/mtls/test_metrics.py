@@ -8,7 +8,6 @@ from mtls.identity import Identity, load_identity
 from mtls.metrics import CALLS, OTHER, CallLabels, ExpiryCollector
 from mtls.peer import Peer, PeerError
 from mtls.policy import Denied, Policy
-from mtls.spiffe import SpiffeId
 
 import pytest
 import structlog
@@ -17,14 +16,11 @@ from prometheus_client import CollectorRegistry
 from pki.authority import Authority
 from pki.identities import identity_named
 from pki.identity_folder import write_identity
+from tests.unit.mtls.peers import peer, source_with
 
 CALL = "/my.v1.Service/Call"
 POLICY = Policy("video-demo.test", {CALL: frozenset({"gateway"})})
 NOW = dt.datetime.now(dt.UTC)
-
-
-def peer(text: str) -> Peer:
-    return Peer(SpiffeId.parse(text))
 
 
 GATEWAY = peer("spiffe://video-demo.test/gateway")
@@ -57,7 +53,7 @@ def counted(endpoint: str) -> dict[tuple[str, ...], float]:
 
 
 def test_strangers_calls_are_counted_without_new_series() -> None:
-    door = Door("many strangers", POLICY)
+    door = Door("many strangers", POLICY, source_with())
     for number in range(100):
         door.count(peer(f"spiffe://elsewhere.test/{number}"), f"/made/Up{number}", "DENIED")
     assert counted("many strangers") == {(OTHER, OTHER, "DENIED"): 100}
@@ -68,25 +64,33 @@ def refuse() -> Peer:
 
 
 @pytest.mark.parametrize(
-    ("find_peer", "identity", "rule"),
+    ("find_peer", "identity", "reason", "rule"),
     [
         (
             lambda: peer("spiffe://video-demo.test/transcoder"),
             "spiffe://video-demo.test/transcoder",
+            "not_listed",
             "allowed: gateway",
         ),
-        (refuse, None, "no name"),
+        (
+            lambda: peer("spiffe://video-demo.test/gateway", expires_at=0),
+            "spiffe://video-demo.test/gateway",
+            "expired",
+            "Your certificate has expired: renew it, and connect again.",
+        ),
+        (refuse, None, "no_identity", "no name"),
     ],
 )
-def test_a_denied_call_is_logged_with_identity_method_and_rule(
-    find_peer: Callable[[], Peer], identity: str | None, rule: str
+def test_a_denied_call_is_logged_with_reason_identity_method_and_rule(
+    find_peer: Callable[[], Peer], identity: str | None, reason: str, rule: str
 ) -> None:
     with structlog.testing.capture_logs() as logs, pytest.raises((Denied, PeerError)):
-        Door(f"a door for {identity}", POLICY).admit(find_peer, CALL)
+        Door(f"a door for {reason}", POLICY, source_with()).admit(find_peer, CALL)
     assert [log for log in logs if log["event"] == "call.denied"] == [
         {
             "event": "call.denied",
             "log_level": "warning",
+            "reason": reason,
             "identity": identity,
             "method": CALL,
             "rule": rule,
@@ -96,7 +100,7 @@ def test_a_denied_call_is_logged_with_identity_method_and_rule(
 
 def test_an_admitted_call_is_not_logged() -> None:
     with structlog.testing.capture_logs() as logs:
-        assert Door("quiet", POLICY).admit(lambda: GATEWAY, CALL) is GATEWAY
+        assert Door("quiet", POLICY, source_with()).admit(lambda: GATEWAY, CALL) is GATEWAY
     assert logs == []
 
 

@@ -1,14 +1,10 @@
-from mtls.peer import Peer
 from mtls.policy import Denied, Policy
-from mtls.spiffe import SpiffeId
 
 import pytest
 
+from tests.unit.mtls.peers import peer
+
 POLICY = Policy("video-demo.test", {"Upload": frozenset({"gateway"}), "Nobody": frozenset()})
-
-
-def peer(text: str) -> Peer:
-    return Peer(SpiffeId.parse(text))
 
 
 def test_allows_what_the_table_names() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from mtls.grpc_endpoint import server_credentials
 from mtls.identity import Identity, load_identity
+from mtls.identity_source import IdentitySource
 
 import grpc.aio
 import pytest
@@ -71,7 +72,9 @@ class Server:
         self._server = grpc.aio.server()
         add_VideoQueueServicer_to_server(self.queue, self._server)
         address = f"127.0.0.1:{self.port}"
-        self.port = self._server.add_secure_port(address, server_credentials(self.identity))
+        self.port = self._server.add_secure_port(
+            address, server_credentials(IdentitySource(self.identity))
+        )
         await self._server.start()
 
     async def stop(self) -> None:
@@ -188,7 +191,8 @@ async def start(
         async def start(identity: str = "transcoder", **settings: Any) -> Callable[[], Any]:
             changed = replace(config, **settings)
             running = await stack.enter_async_context(AsyncExitStack())
-            channel = await running.enter_async_context(open_channel(changed, identities[identity]))
+            source = IdentitySource(identities[identity])
+            channel = await running.enter_async_context(open_channel(changed, source))
             client = QueueClient(channel, changed)
             worker = Worker(client, scratch, changed, child.transcode)
             await running.enter_async_context(_running(worker))

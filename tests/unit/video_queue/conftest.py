@@ -12,6 +12,7 @@ from typing import Any
 from mtls.certificates import Role
 from mtls.grpc_endpoint import channel_credentials
 from mtls.identity import load_identity
+from mtls.identity_source import IdentitySource
 
 import grpc.aio
 import pytest
@@ -170,7 +171,7 @@ def certs(tmp_path: Path, authority: Authority) -> Path:
 async def clients(config: Config, certs: Path, clock: Clock) -> AsyncIterator[Clients]:
     """A running server, seen from outside."""
     identity = load_identity(config.identity, roles=frozenset({Role.SERVER}))
-    async with running(config, identity, clock=clock) as address:
+    async with running(config, IdentitySource(identity), clock=clock) as address:
         yield Clients(str(address), certs)
 
 

@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from mtls.peer import Peer
-from mtls.spiffe import SpiffeId
-
 import pytest
 
+from tests.unit.mtls.peers import peer as peer_named
 from tests.unit.video_queue.conftest import OWNER
 from video_queue import callers
 from video_queue.errors import NotTheGateway
@@ -20,8 +18,8 @@ class Call:
 
 
 def person_behind(monkeypatch: pytest.MonkeyPatch, peer: str) -> str:
-    spiffe_id = SpiffeId("video-demo.test", peer)
-    monkeypatch.setattr(callers, "peer_of_call", lambda _context: Peer(spiffe_id))
+    found = peer_named(f"spiffe://video-demo.test/{peer}")
+    monkeypatch.setattr(callers, "peer_of_call", lambda _context: found)
     call: Any = Call()
     return callers.person_behind(call)
 

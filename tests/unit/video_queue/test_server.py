@@ -8,7 +8,8 @@ from typing import Any
 
 from mtls.certificates import Role
 from mtls.environment import Address
-from mtls.identity import Identity, load_identity
+from mtls.identity import load_identity
+from mtls.identity_source import IdentitySource
 
 import grpc
 import grpc.aio
@@ -29,8 +30,8 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @pytest.fixture
-def identity(config: Config, certs: Path) -> Identity:
-    return load_identity(config.identity, roles=frozenset({Role.SERVER}))
+def source(config: Config, certs: Path) -> IdentitySource:
+    return IdentitySource(load_identity(config.identity, roles=frozenset({Role.SERVER})))
 
 
 def health(channel: grpc.aio.Channel) -> Any:
@@ -74,14 +75,14 @@ async def test_a_call_that_no_rule_names_is_refused(clients: Clients) -> None:
 
 
 async def test_at_the_end_calls_finish_and_watchers_are_sent_away(
-    config: Config, identity: Identity, certs: Path
+    config: Config, source: IdentitySource, certs: Path
 ) -> None:
     """The health service says it first; the upload that is under way is stored."""
     started: asyncio.Queue[Address] = asyncio.Queue()
     stopping = asyncio.Event()
 
     async def serve() -> None:
-        async with running(config, identity) as address:
+        async with running(config, source) as address:
             started.put_nowait(address)
             await stopping.wait()
 
@@ -108,12 +109,12 @@ async def test_at_the_end_calls_finish_and_watchers_are_sent_away(
 
 
 async def test_at_the_end_heartbeats_are_sent_away(
-    config: Config, identity: Identity, certs: Path
+    config: Config, source: IdentitySource, certs: Path
 ) -> None:
     """At once, long before the time of grace is over."""
     patient = dataclasses.replace(config, grace_seconds=3600)
     async with AsyncExitStack() as stack, asyncio.timeout(60):
-        async with running(patient, identity) as address:
+        async with running(patient, source) as address:
             clients = Clients(str(address), certs)
             gateway = await stack.enter_async_context(clients.stub("gateway"))
             transcoder = await stack.enter_async_context(clients.stub("transcoder"))
@@ -125,11 +126,11 @@ async def test_at_the_end_heartbeats_are_sent_away(
 
 
 async def test_at_the_end_a_call_that_does_not_finish_is_cut_off(
-    config: Config, identity: Identity, certs: Path
+    config: Config, source: IdentitySource, certs: Path
 ) -> None:
     impatient = dataclasses.replace(config, grace_seconds=0.01)
     async with AsyncExitStack() as stack:
-        async with running(impatient, identity) as address:
+        async with running(impatient, source) as address:
             clients = Clients(str(address), certs)
             gateway = await stack.enter_async_context(clients.stub("gateway"))
             endless = gateway.Upload(metadata=FOR_OWNER)
@@ -144,12 +145,12 @@ async def test_at_the_end_a_call_that_does_not_finish_is_cut_off(
 
 
 async def test_a_port_in_use_is_an_error_that_says_so(
-    config: Config, identity: Identity, clients: Clients
+    config: Config, source: IdentitySource, clients: Clients
 ) -> None:
     port = int(clients.address.rpartition(":")[2])
     second = dataclasses.replace(
         config, data=config.data / "second", listen=Address("127.0.0.1", port)
     )
     with pytest.raises(StartError, match=f"Cannot listen on 127.0.0.1:{port}"):
-        async with running(second, identity):
+        async with running(second, source):
             pass

@@ -1,0 +1,36 @@
+"""Peers and an identity as the rules see them, without a handshake."""
+
+from math import inf
+from pathlib import Path
+
+from mtls.certificates import CertificateId
+from mtls.identity import Identity
+from mtls.identity_source import IdentitySource
+from mtls.peer import Peer
+from mtls.revocation import Revocations
+from mtls.spiffe import SpiffeId
+
+from pki.authority import Authority
+from pki.identities import identity_named
+
+
+def peer(text: str, *, serial: int = 1, expires_at: float = inf) -> Peer:
+    """Return a peer of that SPIFFE ID, whose certificate never expires."""
+    return Peer(SpiffeId.parse(text), CertificateId(b"issuer", serial), expires_at)
+
+
+def source_with(revocations: Revocations | None = None) -> IdentitySource:
+    """Return a server's identity with these revocation lists."""
+    authority = Authority.create()
+    issued = authority.issue(identity_named("video-queue"))
+    return IdentitySource(
+        Identity(
+            SpiffeId.parse(identity_named("video-queue").uri),
+            issued.certificate,
+            chain_pem=issued.chain_pem,
+            key_pem=issued.key_pem,
+            ca_pem=authority.ca_pem,
+            revocations=revocations,
+            folder=Path(),
+        )
+    )
