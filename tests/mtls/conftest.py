@@ -1,10 +1,11 @@
-"""The two real servers, as processes of their own, once for all claims."""
+"""The real services, as processes of their own, once for all claims."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from local_stack import Service, Stack, running_stack
+from tests.mtls.rotating import Rotating, rotating_stack
 from tests.mtls.servers import Server, gateway_server, queue_server
 
 
@@ -12,6 +13,13 @@ from tests.mtls.servers import Server, gateway_server, queue_server
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Service, Service]]:
     with running_stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def rotating(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rotating]:
+    """Another stack: these tests change its certificates, and leave it with good ones."""
+    with rotating_stack(tmp_path_factory.mktemp("rotating")) as rotating:
+        yield rotating
 
 
 @pytest.fixture(params=["video-queue", "gateway"])

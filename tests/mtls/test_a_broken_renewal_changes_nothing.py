@@ -1,0 +1,107 @@
+"""What a failed renewal leaves in the folder is refused with a reason; the old files serve on."""
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pki.authority import Authority
+from pki.identities import identity_named
+from pki.layout import KEY_PAIR, REVOKED, ROOT_CERTIFICATE
+from tests.mtls.load import steady_load
+from tests.mtls.rotating import Rotating
+
+HOUR = dt.timedelta(hours=1)
+
+Spoil = Callable[[Path, Authority, str], object]
+
+
+def half_written(folder: Path, authority: Authority, name: str) -> None:
+    pair = authority.issue(identity_named(name)).key_pair_pem
+    (folder / KEY_PAIR.name).write_bytes(pair[: len(pair) // 2])
+
+
+def mismatched(folder: Path, authority: Authority, name: str) -> None:
+    one, other = (authority.issue(identity_named(name)) for _ in range(2))
+    (folder / KEY_PAIR.name).write_bytes(one.key_pem + other.chain_pem)
+
+
+def expired(folder: Path, authority: Authority, name: str) -> None:
+    now = dt.datetime.now(dt.UTC)
+    issued = authority.issue(identity_named(name), not_before=now - 2 * HOUR, not_after=now - HOUR)
+    (folder / KEY_PAIR.name).write_bytes(issued.key_pair_pem)
+
+
+def open_to_all(folder: Path, authority: Authority, name: str) -> None:
+    (folder / KEY_PAIR.name).write_bytes(authority.issue(identity_named(name)).key_pair_pem)
+    (folder / KEY_PAIR.name).chmod(0o644)
+
+
+def somebody_else(folder: Path, authority: Authority, _name: str) -> None:
+    issued = authority.issue(
+        identity_named("gateway"), uris=["spiffe://video-demo.test/somebody-else"]
+    )
+    (folder / KEY_PAIR.name).write_bytes(issued.key_pair_pem)
+
+
+def of_another_ca(folder: Path, _authority: Authority, name: str) -> None:
+    (folder / KEY_PAIR.name).write_bytes(
+        Authority.create().issue(identity_named(name)).key_pair_pem
+    )
+
+
+def gone(folder: Path, _authority: Authority, _name: str) -> None:
+    (folder / ROOT_CERTIFICATE.name).unlink()
+
+
+def lists_gone(folder: Path, _authority: Authority, _name: str) -> None:
+    (folder / REVOKED.name).unlink()
+
+
+def lists_out_of_date(folder: Path, authority: Authority, _name: str) -> None:
+    stale = authority.crl(next_update=dt.datetime.now(dt.UTC) - HOUR)
+    (folder / REVOKED.name).write_bytes(stale)
+
+
+@pytest.mark.parametrize("name", ["video-queue", "gateway", "transcoder"])
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (half_written, "holds no readable PEM certificate"),
+        (mismatched, "the key is not that of the first certificate"),
+        (expired, "expired at"),
+        (open_to_all, "is open to others (mode 0644): chmod 600"),
+        (somebody_else, "The folder now holds spiffe://video-demo.test/somebody-else"),
+        (of_another_ca, "does not lead to ca-certificate.crt"),
+        (gone, "ca-certificate.crt cannot be read"),
+        (lists_gone, "The revocation lists have gone"),
+        (lists_out_of_date, "a newer list was due at"),
+    ],
+)
+async def test_is_refused_and_the_old_files_serve_on(
+    rotating: Rotating, name: str, spoil: Spoil, reason: str
+) -> None:
+    folder, authority = rotating.stack.certs / name, rotating.authority
+    issued = authority.issue(identity_named(name))
+    since = rotating.positions()
+    serial = rotating.write(name, issued)
+    renewed = {"event": "identity.renewed", "serial": serial}
+    await rotating.said(name, renewed, since=since[name])
+    try:
+        since = rotating.positions()
+        spoil(folder, authority, name)
+        refused = await rotating.said(
+            name, {"event": "identity.refused", "kept": serial}, since=since[name]
+        )
+        assert reason in refused["reason"]
+        if name != "transcoder":
+            assert rotating.served_serial(name) == serial
+        async with steady_load(rotating.stack, rotating.gateway) as load:
+            await load.more()
+        assert load.failed == []
+    finally:
+        since = rotating.positions()
+        serial = rotating.write(name)
+        renewed["serial"] = serial
+        await rotating.said(name, renewed, since=since[name])
