@@ -37,7 +37,11 @@ class ClientTooSlow(RequestError):
 
 
 class Conflict(RequestError):
-    """The video is not in a state that allows this: look at its status and try again."""
+    """Something else is under way that does not allow this: try again when it has ended."""
+
+
+class KeyUsed(RequestError):
+    """This Idempotency-Key was used for another upload: a new upload needs a new key."""
 
 
 class TooLarge(RequestError):

@@ -22,7 +22,7 @@ from gateway.multipart import CHUNK_BYTES, FormReader
 from gateway.parameters import page_of, video_id_of
 from gateway.representation import THUMBNAIL, is_final, page_json, video_json
 from gateway.timeouts import within
-from gateway.uploads import check_headers, read_upload
+from gateway.uploads import check_headers, idempotency_key_of, read_upload
 
 
 async def list_videos(request: web.Request) -> web.Response:
@@ -48,10 +48,12 @@ async def upload_video(request: web.Request) -> web.Response:
     """Pass a form's file on to the queue while it arrives."""
     limit = request.app[CONFIG].max_upload_bytes
     boundary = check_headers(request.headers, max_upload_bytes=limit)
+    key = idempotency_key_of(request.headers.getall("Idempotency-Key", ()))
     await _send_continue(request)
     form = FormReader(lambda: _read_body(request), boundary)
     metadata, chunks = await read_upload(form, max_upload_bytes=limit)
     metadata.size_limit_bytes = request.content_length or 0
+    metadata.idempotency_key = key
     video = await request.app[QUEUE].upload(metadata, chunks, _caller(request))
     response = _json(video_json(video), status=HTTPStatus.CREATED)
     response.headers["Location"] = f"/videos/{video.id}"

@@ -26,6 +26,7 @@ STATUS: Final[Mapping[type[Exception], HTTPStatus]] = {
     errors.Conflict: HTTPStatus.CONFLICT,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.KeyUsed: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     errors.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     errors.QueueFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -48,7 +49,7 @@ def response_to(error: Exception) -> web.Response:
         status=status, body=orjson.dumps(problem), content_type="application/problem+json"
     )
     match error:
-        case errors.QueueUnavailable() | errors.TooManyRequests():
+        case errors.QueueUnavailable() | errors.TooManyRequests() | errors.Conflict():
             response.headers["Retry-After"] = _RETRY_AFTER_SECONDS
         case errors.RangeNotSatisfiable(size_bytes=int(size_bytes)):
             response.headers["Content-Range"] = f"bytes */{size_bytes}"

@@ -11,6 +11,7 @@ import structlog
 from gateway.errors import (
     Conflict,
     InvalidRequest,
+    KeyUsed,
     NotAllowed,
     QueueFailed,
     QueueTimedOut,
@@ -30,6 +31,7 @@ _MENDABLE: Final[Mapping[grpc.StatusCode, type[RequestError]]] = {
     grpc.StatusCode.NOT_FOUND: VideoNotFound,
     grpc.StatusCode.FAILED_PRECONDITION: Conflict,
     grpc.StatusCode.ABORTED: Conflict,
+    grpc.StatusCode.ALREADY_EXISTS: KeyUsed,
     grpc.StatusCode.RESOURCE_EXHAUSTED: TooManyRequests,
 }
 # What it cannot. The words stay in our log: they name hosts, or come from gRPC itself.

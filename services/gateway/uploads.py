@@ -1,7 +1,7 @@
 """What an upload must look like, from its headers to its last byte."""
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -19,7 +19,27 @@ _MAX_FORM_OVERHEAD_BYTES: Final = 64 * 1024
 _CONTENT_TYPE: Final = re.compile(
     r"video/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}|application/octet-stream"
 )
+# With RFC 9651's quotes (section 3.3.3) or without; of characters that need no escape in them.
+_IDEMPOTENCY_KEY: Final = re.compile(r'(?P<quote>"?)(?P<key>[0-9A-Za-z._~:@/+=-]{1,255})(?P=quote)')
 _DEFAULT_CONTENT_TYPE: Final = "application/octet-stream"
+
+
+def idempotency_key_of(values: Sequence[str]) -> str:
+    """Return the key in the values of Idempotency-Key, "" if there is none.
+
+    draft-ietf-httpapi-idempotency-key-header-07 wants it in quotes, and many leave them out: both
+    are the same key here. Raises `InvalidRequest`.
+    """
+    match values:
+        case []:
+            return ""
+        case [value] if key := _IDEMPOTENCY_KEY.fullmatch(value):
+            return key["key"]
+        case _:
+            raise InvalidRequest(
+                "Send one Idempotency-Key of 1 to 255 letters, digits and . _ ~ : @ / + = -, "
+                'in quotes: a UUID is a good one, "8e03978e-40d5-43e8-bc93-6894a57f9324".'
+            )
 
 
 def check_headers(headers: Mapping[str, str], *, max_upload_bytes: int) -> str:

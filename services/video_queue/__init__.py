@@ -5,7 +5,7 @@ What it says                  servicer, messages, streams, heartbeats, callers, 
 What a video is               videos, renditions, pages, errors
 What happens to it            uploads, publishing, library, work
 Where it is kept              intake, files, open_files (bytes), quota
-What is known of it           catalog, leases, rendition_rows (rows), schema, database, ballast
+What is known of it           catalog, leases, rendition_rows, key_rows, schema, database, ballast
 Who is told                   bells
 How it starts and ends        __main__, config, server, store, housekeeping, data_folder, unbroken
 """

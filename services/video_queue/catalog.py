@@ -8,9 +8,9 @@ from typing import Any, Final
 from sqlalchemy import Row, Table, delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from video_queue import rendition_rows
+from video_queue import key_rows, rendition_rows
 from video_queue.database import Database
-from video_queue.errors import NotTheOwner, RenditionNotFound, VideoNotFound
+from video_queue.errors import KeyUsed, NotTheOwner, RenditionNotFound, VideoNotFound
 from video_queue.renditions import Rendition
 from video_queue.schema import renditions, videos
 from video_queue.videos import Video, VideoStatus
@@ -25,8 +25,12 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, video: Video) -> None:
-        """Add a new video; once this returns, it survives a power cut. Raises `StoreFull`."""
+    async def add(self, video: Video, key: str = "") -> None:
+        """Add a new video, and the key it was uploaded with, if it has one.
+
+        Once this returns, both survive a power cut. Raises `StoreFull`, or `KeyInUse` when another
+        upload of the owner's was faster.
+        """
         row = {
             "id": video.id,
             "owner": video.owner,
@@ -41,9 +45,29 @@ class Catalog:
         }
 
         async def work(connection: AsyncConnection) -> None:
+            if key:
+                now = to_microseconds(video.created_at)
+                await key_rows.add(connection, video.owner, key, video.id, now)
             await connection.execute(insert(videos).values(row))
 
         await self._database.write(work)
+
+    async def uploaded_with(self, key: str, owner: str, now: dt.datetime) -> Video | None:
+        """Return the video that the owner uploaded with this key, None if there was no upload.
+
+        Raises `KeyUsed` if the video was deleted since.
+        """
+        async with self._database.reading() as connection:
+            video_id = await key_rows.video_id_of(connection, owner, key, to_microseconds(now))
+        if video_id is None:
+            return None
+        try:
+            return await self.get(video_id)
+        except VideoNotFound:
+            raise KeyUsed(
+                "The video that was uploaded with this key has been deleted: "
+                "to upload it again, use a new key."
+            ) from None
 
     async def get(self, video_id: str) -> Video:
         """Return one video. Raises `VideoNotFound`."""

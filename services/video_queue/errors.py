@@ -48,6 +48,14 @@ class StoreFull(CallError):
     """There is no room left: delete some videos, then try again."""
 
 
+class KeyInUse(CallError):
+    """An upload with this key is still under way: repeat yours when that has ended."""
+
+
+class KeyUsed(CallError):
+    """This key was used for other bytes or fields: a new upload needs a new key."""
+
+
 class TooManyWaiting(CallError):
     """Too many calls are waiting for news: end some, or try again later."""
 

@@ -5,6 +5,7 @@ is listed is whole, and what was acknowledged is there.
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
@@ -51,6 +52,19 @@ class Intake:
             await self._unbroken.run(self._discard(arrival))
             raise
         return await self._unbroken.run(self._finish(arrival, record))
+
+    async def compare(self, chunks: AsyncIterator[bytes], size_bytes: int, sha256: bytes) -> bool:
+        """Return whether the chunks are the bytes of that size and SHA-256, and store nothing.
+
+        What is too long is not read to its end. Raises `StreamStalled`.
+        """
+        arrived_bytes, arrived_hash = 0, hashlib.sha256()
+        while chunk := await self._next(chunks):
+            arrived_bytes += len(chunk)
+            if arrived_bytes > size_bytes:
+                return False
+            await asyncio.to_thread(arrived_hash.update, chunk)
+        return (arrived_bytes, arrived_hash.digest()) == (size_bytes, sha256)
 
     async def _read(
         self, arrival: "_Arrival", chunks: AsyncIterator[bytes], max_bytes: int

@@ -118,4 +118,5 @@ def metadata_in(request: api.UploadRequest | None, limits: Limits) -> Metadata:
         said.content_type,
         limits,
         size_limit_bytes=said.size_limit_bytes,
+        idempotency_key=said.idempotency_key,
     )

@@ -78,9 +78,23 @@ renditions: Final = Table(
     UniqueConstraint("video_id", "lease_token", "name"),  # and an index for all of a video
 )
 
+# Of two attempts at one upload, the primary key lets one in. There is no foreign key, since a key
+# stays when its video is deleted: a repeat that comes late must not bring it back.
+upload_keys: Final = Table(
+    "upload_keys",
+    _metadata,
+    Column("owner", Text, primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("video_id", String(36), nullable=False),
+    Column("created_at", BigInteger, nullable=False, index=True),
+)
+
 
 async def prepare_schema(connection: AsyncConnection) -> None:
-    """Make the tables in an empty database. Raises `StartError` if they are of another version."""
+    """Make the tables that are missing. Raises `StartError` if there are some of another version.
+
+    So a database from before a table was added needs nothing; a table that changes, a new version.
+    """
     await connection.run_sync(_metadata.create_all)
     found = (await connection.execute(select(schema_version.c.version))).scalar_one_or_none()
     if found is None:

@@ -51,7 +51,7 @@ class Servicer(VideoQueueServicer):
             owner = person_behind(context)
             first = await first_of(request_iterator, idle_seconds=self._idle_seconds)
             metadata = metadata_in(first, self._limits)
-            self._uploads.check_room(metadata)
+            await self._uploads.check(owner, metadata)
             await context.send_initial_metadata(GO_AHEAD)
             async with chunks_in(request_iterator) as chunks:
                 return video_message(await self._uploads.receive(owner, metadata, chunks))

@@ -1,13 +1,15 @@
 """Receiving a video from its uploader."""
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
 
 from video_queue.bells import Bells
 from video_queue.catalog import Catalog
+from video_queue.errors import KeyInUse, KeyUsed
 from video_queue.files import Files
 from video_queue.intake import Intake
 from video_queue.quota import Quota
@@ -40,17 +42,61 @@ class Uploads:
         self._bells = bells
         self._limits = limits
         self._clock = clock
+        self._under_way: set[tuple[str, str]] = set()
 
-    def check_room(self, metadata: Metadata) -> None:
-        """Refuse at once what will not fit. Raises `StoreFull`."""
+    async def check(self, owner: str, metadata: Metadata) -> None:
+        """Refuse at once what need not be read to be refused. Raises as `receive` does."""
+        if metadata.idempotency_key:
+            with self._alone(owner, metadata.idempotency_key):
+                if await self._first(owner, metadata):
+                    return  # to be compared, for which there is always room
         self._quota.check(max(metadata.size_limit_bytes - _FORM_OVERHEAD_BYTES, 1))
 
     async def receive(self, owner: str, metadata: Metadata, chunks: AsyncIterator[bytes]) -> Video:
         """Store the video and return it. Unless `chunks` comes to its end, nothing is stored.
 
-        Raises `InvalidRequest` for a video without bytes, `TooLarge`, `StoreFull` and
-        `StreamStalled`.
+        What was uploaded with this key before is returned as it is by now, and not stored again.
+
+        Raises `InvalidRequest` for a video without bytes, `TooLarge`, `StoreFull`, `StreamStalled`,
+        `KeyInUse` and `KeyUsed`.
         """
+        if not metadata.idempotency_key:
+            return await self._store(owner, metadata, chunks)
+        with self._alone(owner, metadata.idempotency_key):
+            first = await self._first(owner, metadata)
+            if not first:
+                return await self._store(owner, metadata, chunks)
+            if not await self._intake.compare(chunks, first.size_bytes, first.sha256):
+                raise KeyUsed
+            _log.info("video.repeated", video=first.id, owner=owner)
+            return first
+
+    @contextmanager
+    def _alone(self, owner: str, key: str) -> Iterator[None]:
+        """Hold a key, so that two attempts at once do not both send all their bytes.
+
+        It is for their comfort: that but one is stored is decided by the catalog.
+        """
+        if (owner, key) in self._under_way:
+            raise KeyInUse
+        self._under_way.add((owner, key))
+        try:
+            yield
+        finally:
+            self._under_way.remove((owner, key))
+
+    async def _first(self, owner: str, metadata: Metadata) -> Video | None:
+        """Return what was uploaded with the same key before, None if nothing was.
+
+        Raises `KeyUsed` if it has other fields.
+        """
+        first = await self._catalog.uploaded_with(metadata.idempotency_key, owner, self._clock())
+        fields = (metadata.title, metadata.description, metadata.content_type)
+        if first and (first.title, first.description, first.content_type) != fields:
+            raise KeyUsed
+        return first
+
+    async def _store(self, owner: str, metadata: Metadata, chunks: AsyncIterator[bytes]) -> Video:
         video_id = str(uuid.uuid4())
 
         async def record(size_bytes: int, sha256: bytes) -> Video:
@@ -69,7 +115,7 @@ class Uploads:
                 created_at=now,
                 updated_at=now,
             )
-            await self._catalog.add(video)
+            await self._catalog.add(video, metadata.idempotency_key)
             self._bells.ring(Bells.WORK)
             _log.info("video.stored", video=video.id, owner=owner, size_bytes=size_bytes)
             return video

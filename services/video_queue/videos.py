@@ -20,6 +20,7 @@ _MAX_FAILURE_REASON_LENGTH: Final = 500
 _CONTENT_TYPE: Final = re.compile(
     r"video/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}|application/octet-stream"
 )
+_IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{0,255}")
 # Control characters and separators of lines: they break logs, terminals and headers.
 _CONTROL_CATEGORIES: Final = frozenset({"Cc", "Zl", "Zp"})
 _LINE_BREAKS_AND_TABS: Final = frozenset("\n\r\t")
@@ -59,6 +60,8 @@ class Metadata:
     content_type: str
     size_limit_bytes: int = 0
     """How many bytes will follow at most; 0 if that is not known."""
+    idempotency_key: str = ""
+    """What all attempts at this upload have in common; empty if there will be only one."""
 
     @classmethod
     def checked(
@@ -69,6 +72,7 @@ class Metadata:
         limits: Limits,
         *,
         size_limit_bytes: int = 0,
+        idempotency_key: str = "",
     ) -> Self:
         """Return the metadata in its stored form. Raises `InvalidRequest`."""
         title = title.strip()
@@ -87,7 +91,9 @@ class Metadata:
             )
         if size_limit_bytes < 0:
             raise InvalidRequest("The size limit counts bytes: send no negative number.")
-        return cls(title, description, content_type, size_limit_bytes)
+        if not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+            raise InvalidRequest("An idempotency key has 1 to 255 visible ASCII characters.")
+        return cls(title, description, content_type, size_limit_bytes, idempotency_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

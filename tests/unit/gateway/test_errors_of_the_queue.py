@@ -14,6 +14,7 @@ PASSED_ON = {
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.FAILED_PRECONDITION: 409,
     grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.ALREADY_EXISTS: 422,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
 }
 KEPT = {
@@ -26,7 +27,6 @@ KEPT = {
     grpc.StatusCode.UNAUTHENTICATED: 500,
     grpc.StatusCode.UNIMPLEMENTED: 500,
     grpc.StatusCode.DATA_LOSS: 500,
-    grpc.StatusCode.ALREADY_EXISTS: 500,
 }
 ROUTES = [
     ("GET", "/videos"),

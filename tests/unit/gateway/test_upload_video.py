@@ -156,6 +156,39 @@ async def test_a_client_that_asks_first_is_refused_before_it_sends_the_body(
         assert await client.status() == status
 
 
+async def test_a_client_that_asks_first_hears_of_a_bad_key_before_it_sends_the_body(
+    gateway: Gateway,
+) -> None:
+    async with RawClient.to(gateway) as client:
+        await client.post_headers(1000, "Expect: 100-continue", "Idempotency-Key: two words")
+        assert await client.status() == 400
+    assert gateway.queue.calls == []
+
+
+async def test_the_key_arrives_at_the_queue_without_its_quotes(gateway: Gateway) -> None:
+    body = form(file_part(CONTENT))
+    async with RawClient.to(gateway) as client:
+        await client.post_headers(len(body), 'Idempotency-Key: "a-key"')
+        client.writer.write(body)
+        assert await client.status() == 201
+    (stored,) = gateway.queue.stored
+    assert stored.metadata.idempotency_key == "a-key"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(grpc.StatusCode.ABORTED, 409), (grpc.StatusCode.ALREADY_EXISTS, 422)]
+)
+async def test_a_key_that_the_queue_does_not_take_is_told_with_its_words(
+    gateway: Gateway, code: grpc.StatusCode, status: int
+) -> None:
+    """Only the 409 goes away by itself: it says when to try again."""
+    gateway.queue.fail_upload_after_metadata = (code, "what to do about the key")
+    async with gateway.client() as client, upload(client) as response:
+        assert response.status == status
+        assert (await response.json(content_type=None))["detail"] == "what to do about the key"
+        assert ("Retry-After" in response.headers) == (status == 409)
+
+
 async def test_a_client_that_asks_first_is_told_to_go_on(gateway: Gateway) -> None:
     body = form(file_part(b"moving pictures"))
     async with RawClient.to(gateway) as client:

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.errors import InvalidRequest, RequestError, TooLarge, UnsupportedMedia
-from gateway.uploads import MAX_FIELD_BYTES, check_headers, read_upload
+from gateway.uploads import MAX_FIELD_BYTES, check_headers, idempotency_key_of, read_upload
 from tests.unit.gateway.forms import BOUNDARY, file_part, form, part, reader_of
 from videoqueue_api.v1.video_queue_pb2 import UploadMetadata
 
@@ -111,3 +111,31 @@ def test_what_is_too_large_is_refused_by_its_headers() -> None:
         check_headers(headers, max_upload_bytes=LIMIT)
     headers["Content-Length"] = str(LIMIT + 65_536)  # of which the fields may be a part
     assert check_headers(headers, max_upload_bytes=LIMIT) == BOUNDARY
+
+
+@pytest.mark.parametrize(
+    "key", ["8e03978e-40d5-43e8-bc93-6894a57f9324", "a", "x" * 255, "a+/=_~.:@"]
+)
+def test_a_key_is_the_same_with_quotes_and_without(key: str) -> None:
+    assert idempotency_key_of([f'"{key}"']) == idempotency_key_of([key]) == key
+    assert idempotency_key_of([]) == ""
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [""],
+        ['""'],
+        ['"a'],
+        ['a"'],
+        ["x" * 256],
+        ["a b"],
+        ["a, b"],
+        ['"a";q=1'],
+        ["ä"],
+        ["a", "a"],
+    ],
+)
+def test_another_key_is_refused_and_says_what_one_is(values: list[str]) -> None:
+    with pytest.raises(InvalidRequest, match="1 to 255 letters, digits"):
+        idempotency_key_of(values)

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pytest
 
@@ -71,9 +72,9 @@ async def test_file_and_folder_are_synced_before_the_row_is_written(
         events.append("sync folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "sync file")
         fsync(descriptor)
 
-    async def recorded_add(catalog: Catalog, video: object) -> None:
+    async def recorded_add(catalog: Catalog, *row: Any) -> None:
         events.append("row")
-        await add(catalog, video)  # type: ignore[arg-type]
+        await add(catalog, *row)
 
     monkeypatch.setattr(os, "fsync", recorded_fsync)
     monkeypatch.setattr(Catalog, "add", recorded_add)
@@ -121,10 +122,10 @@ async def test_an_upload_cancelled_while_it_is_made_to_last_is_whole_or_nothing(
     at_the_row, go_on = asyncio.Event(), asyncio.Event()
     add = Catalog.add
 
-    async def slow_add(catalog: Catalog, video: object) -> None:
+    async def slow_add(catalog: Catalog, *row: Any) -> None:
         at_the_row.set()
         await go_on.wait()
-        await add(catalog, video)  # type: ignore[arg-type]
+        await add(catalog, *row)
 
     monkeypatch.setattr(Catalog, "add", slow_add)
     async with opened() as queue:
@@ -243,8 +244,8 @@ async def test_a_file_whose_row_is_in_doubt_is_left_to_the_next_start(
     """The commit was made and its answer lost: to delete the file would be to lose a video."""
     add = Catalog.add
 
-    async def answer_lost(catalog: Catalog, video: object) -> None:
-        await add(catalog, video)  # type: ignore[arg-type]
+    async def answer_lost(catalog: Catalog, *row: Any) -> None:
+        await add(catalog, *row)
         raise CatalogUnavailable
 
     monkeypatch.setattr(Catalog, "add", answer_lost)

@@ -214,12 +214,18 @@ class UploadMetadata(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
     SIZE_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     description: _builtins.str
     content_type: _builtins.str
     size_limit_bytes: _builtins.int
     """How many bytes will follow at most, as far as it is known; 0 if it is not. A store that has
     not so much room left refuses at once.
+    """
+    idempotency_key: _builtins.str
+    """Which upload of this person's this is: every attempt at it has the same key, and no other upload has.
+    At most 255 visible ASCII characters; empty for an upload that will not be repeated.
+    Known for 24 hours, also when the video was deleted meanwhile.
     """
     def __init__(
         self,
@@ -228,10 +234,11 @@ class UploadMetadata(_message.Message):
         description: _builtins.str = ...,
         content_type: _builtins.str = ...,
         size_limit_bytes: _builtins.int = ...,
+        idempotency_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "description", b"description", "size_limit_bytes", b"size_limit_bytes", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "description", b"description", "idempotency_key", b"idempotency_key", "size_limit_bytes", b"size_limit_bytes", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -112,9 +112,11 @@ class VideoQueueServicer:
         When the queue has accepted the metadata, it sends initial metadata with the key `go-ahead`. A refused
         call has none: so a client that waits for it learns of a refusal before it has sent a gigabyte.
         The answer acknowledges: from then on the video survives a crash. Without the end nothing is stored.
+        With an `idempotency_key` it is safe to repeat: the same again is answered with the same video.
 
-        INVALID_ARGUMENT    no metadata first, a bad title, no bytes, an end that does not fit
-        ABORTED             the stream broke off before its end
+        INVALID_ARGUMENT    no metadata first, a bad title or key, no bytes, an end that does not fit
+        ABORTED             the stream broke off before its end, or another with this key is under way
+        ALREADY_EXISTS      the key was used for another upload, or its video was deleted
         RESOURCE_EXHAUSTED  larger than the limit, or the store is full
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

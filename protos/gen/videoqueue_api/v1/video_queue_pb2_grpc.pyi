@@ -29,9 +29,11 @@ class VideoQueueStub:
     When the queue has accepted the metadata, it sends initial metadata with the key `go-ahead`. A refused
     call has none: so a client that waits for it learns of a refusal before it has sent a gigabyte.
     The answer acknowledges: from then on the video survives a crash. Without the end nothing is stored.
+    With an `idempotency_key` it is safe to repeat: the same again is answered with the same video.
 
-    INVALID_ARGUMENT    no metadata first, a bad title, no bytes, an end that does not fit
-    ABORTED             the stream broke off before its end
+    INVALID_ARGUMENT    no metadata first, a bad title or key, no bytes, an end that does not fit
+    ABORTED             the stream broke off before its end, or another with this key is under way
+    ALREADY_EXISTS      the key was used for another upload, or its video was deleted
     RESOURCE_EXHAUSTED  larger than the limit, or the store is full
     """
     GetVideo: _aio.UnaryUnaryMultiCallable[_video_queue_pb2.GetVideoRequest, _video_queue_pb2.Video]
@@ -96,9 +98,11 @@ class VideoQueueServicer(metaclass=_abc_1.ABCMeta):
         When the queue has accepted the metadata, it sends initial metadata with the key `go-ahead`. A refused
         call has none: so a client that waits for it learns of a refusal before it has sent a gigabyte.
         The answer acknowledges: from then on the video survives a crash. Without the end nothing is stored.
+        With an `idempotency_key` it is safe to repeat: the same again is answered with the same video.
 
-        INVALID_ARGUMENT    no metadata first, a bad title, no bytes, an end that does not fit
-        ABORTED             the stream broke off before its end
+        INVALID_ARGUMENT    no metadata first, a bad title or key, no bytes, an end that does not fit
+        ABORTED             the stream broke off before its end, or another with this key is under way
+        ALREADY_EXISTS      the key was used for another upload, or its video was deleted
         RESOURCE_EXHAUSTED  larger than the limit, or the store is full
         """
 
