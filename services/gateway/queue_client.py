@@ -1,6 +1,6 @@
 """The gRPC side of the gateway: every call has a deadline, and says for whom it is made.
 
-Nothing is retried here: a client that is told 503 with Retry-After knows best whether to repeat.
+retries.py names the calls that are made again when the queue is away for a moment.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -18,6 +18,7 @@ from gateway.config import Config
 from gateway.early_end import CALL_ENDED, EarlyEnd
 from gateway.errors import QueueFailed, QueueTimedOut, QueueUnavailable, StoreFull
 from gateway.queue_errors import queue_errors
+from gateway.retries import SERVICE_CONFIG
 from gateway.timeouts import within
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
@@ -40,6 +41,7 @@ _CHANNEL_OPTIONS: Final = (
     ("grpc.http2.lookahead_bytes", 1024 * 1024),
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),  # a full page of long descriptions
     ("grpc.max_send_message_length", 1024 * 1024),  # the queue takes no more
+    ("grpc.service_config", SERVICE_CONFIG),
 )
 
 

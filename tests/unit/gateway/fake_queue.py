@@ -59,11 +59,15 @@ class Stored:
 
 @dataclass
 class FakeQueue(VideoQueueServicer):
-    """`fail` makes every call end with this status; the events say when to go on."""
+    """`fail` makes every call end with this status, `fail_next` the next ones of a method.
+
+    The events say when to go on.
+    """
 
     content: bytes = b"moving pictures"
     renditions: dict[str, bytes] = field(default_factory=dict)
     fail: tuple[grpc.StatusCode, str] | None = None
+    fail_next: dict[str, list[grpc.StatusCode]] = field(default_factory=dict)
     fail_upload_after_metadata: tuple[grpc.StatusCode, str] | None = None
     fail_download: tuple[grpc.StatusCode, str] | None = None
     health: int = health_pb2.HealthCheckResponse.SERVING
@@ -75,6 +79,7 @@ class FakeQueue(VideoQueueServicer):
     first_chunk_arrived: asyncio.Event = field(default_factory=asyncio.Event)
     ends: "asyncio.Queue[Literal['whole', 'cut off']]" = field(default_factory=asyncio.Queue)
     news: "asyncio.Queue[api.Video | None]" = field(default_factory=asyncio.Queue)
+    news_ends_with: tuple[grpc.StatusCode, str] = (grpc.StatusCode.NOT_FOUND, "It is gone.")
     download_ends_after: int | None = None
     chunk_bytes: int = 4
     sent_bytes: int = 0
@@ -94,6 +99,8 @@ class FakeQueue(VideoQueueServicer):
         self.called.set()
         if self.fail:
             await context.abort(*self.fail)
+        if codes := self.fail_next.get(method):
+            await context.abort(codes.pop(0), "the next may do better")
         try:
             await self.answering.wait()
         except asyncio.CancelledError:
@@ -154,7 +161,7 @@ class FakeQueue(VideoQueueServicer):
                 yield video
                 if video.status == api.VIDEO_STATUS_COMPLETED:
                     return
-        await context.abort(grpc.StatusCode.NOT_FOUND, "There is no such video any more.")
+        await context.abort(*self.news_ends_with)
 
     async def Download(
         self, request: api.DownloadRequest, context: Context
