@@ -18,6 +18,9 @@ class Config:
     queue: Address
     max_upload_bytes: int
     max_connections: int
+    max_connections_per_address: int
+    handshake_seconds: float
+    keepalive_seconds: float
     max_connection_age_seconds: float
     call_seconds: float
     idle_seconds: float
@@ -38,6 +41,11 @@ class Config:
             queue=env.address("GATEWAY_QUEUE"),
             max_upload_bytes=env.integer("GATEWAY_MAX_UPLOAD_BYTES", 2 * 1024**3, minimum=1),
             max_connections=env.integer("GATEWAY_MAX_CONNECTIONS", 1000, minimum=1),
+            max_connections_per_address=env.integer(
+                "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS", 250, minimum=1
+            ),
+            handshake_seconds=env.seconds("GATEWAY_HANDSHAKE_SECONDS", 10, minimum=0.1),
+            keepalive_seconds=env.seconds("GATEWAY_KEEPALIVE_SECONDS", 75, minimum=0.1),
             max_connection_age_seconds=env.seconds(
                 "GATEWAY_MAX_CONNECTION_AGE_SECONDS", 3600, minimum=0.1
             ),

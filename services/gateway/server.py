@@ -5,9 +5,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, cast
 
 from mtls.environment import Address
-from mtls.http_listener import Limits, ListenError, listening
+from mtls.http_listener import ListenError, listening
 from mtls.identity_source import IdentitySource
 from mtls.metrics_endpoint import serving_metrics
+from mtls.places import Limits
 
 from aiohttp import web
 
@@ -15,7 +16,6 @@ from gateway.app import create_app
 from gateway.config import Config
 from gateway.errors import StartError
 
-_KEEPALIVE_SECONDS: Final = 75  # for the first request to arrive, and between two
 # A connection that has come of age ends with the response that is due. A large upload may take
 # this long; config.transfer_seconds and watch_seconds end a request by then.
 _LONGEST_REQUEST_SECONDS: Final = 3600
@@ -34,7 +34,7 @@ async def serving(config: Config, source: IdentitySource) -> AsyncIterator[Addre
         access_log=None,  # every failure is logged; a line for each success costs a quarter more
         handler_cancellation=True,  # a client that goes away takes its call to the queue along
         auto_decompress=False,  # a few bytes could become gigabytes
-        keepalive_timeout=_KEEPALIVE_SECONDS,
+        keepalive_timeout=config.keepalive_seconds,
         lingering_time=_LINGER_SECONDS,
         max_line_size=8 * 1024,
         max_field_size=8 * 1024,
@@ -59,7 +59,8 @@ def _listening(
 ) -> AbstractAsyncContextManager[Address]:
     limits = Limits(
         max_connections=config.max_connections,
+        max_connections_per_address=config.max_connections_per_address,
+        handshake_seconds=config.handshake_seconds,
         max_age_seconds=config.max_connection_age_seconds + _LONGEST_REQUEST_SECONDS,
-        open_connections=lambda: [each.transport for each in server.connections if each.transport],
     )
     return listening(config.listen, source, server, limits)

@@ -12,14 +12,24 @@ import ssl
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import dataclass
 from math import inf
 from typing import Final
 
 from mtls.presented import keep_presented
 from mtls.refusals import Reason, Refusal
 
+
+@dataclass(slots=True)
+class Knock:
+    """A connection in its handshake: where it comes from (host:port), and if it is refused."""
+
+    peer: str
+    refused: bool = False
+
+
 # An SSLObject knows no socket. Who accepts a connection sets this before its handshake begins.
-PEER: Final[ContextVar[str | None]] = ContextVar("peer", default=None)
+KNOCK: Final[ContextVar[Knock | None]] = ContextVar("knock", default=None)
 
 # In TLS 1.3 a client sends its first request before it can know of the refusal. Closing on unread
 # data resets the connection, and the client may never see the alert. A read is 256 KiB at most.
@@ -51,12 +61,12 @@ def explain_refusals(
     class ExplainingObject(ssl.SSLObject):
         presented = b""
         accepted_at = inf  # by time.monotonic(); http_connections.py asks how old a connection is
-        _peer: str | None = None
+        _knock: Knock | None = None
         _error: ssl.SSLError | None = None
         _reads_left = _READS_AFTER_ALERT
 
         def do_handshake(self) -> None:
-            self._peer = self._peer or PEER.get()
+            self._knock = self._knock or KNOCK.get()
             if self._error is None:
                 self._first_attempts()
             elif self._reads_left == 0:
@@ -71,7 +81,10 @@ def explain_refusals(
             except _NOT_A_REFUSAL:
                 raise
             except ssl.SSLError as error:
-                refusal = Refusal.from_words(_words(error), self._peer, self.presented)
+                peer = self._knock.peer if self._knock else None
+                refusal = Refusal.from_words(_words(error), peer, self.presented)
+                if self._knock:
+                    self._knock.refused = True
                 refused(refusal)
                 if refusal.reason is Reason.PLAINTEXT:
                     raise  # who speaks no TLS cannot read an alert

@@ -10,7 +10,7 @@ from typing import Any, Final, TextIO
 
 from mtls.core_log import CoreLine, read_core_log
 from mtls.line_limit import Kind, LineLimit
-from mtls.metrics import HANDSHAKES
+from mtls.metrics import DROPPED, HANDSHAKES
 from mtls.presented import Presented
 from mtls.refusals import Refusal
 
@@ -64,6 +64,11 @@ _LIMIT: Final = LineLimit(_log_left_out)
 def count_accepted(endpoint: str) -> None:
     """Count one accepted connection; a line for each would be as long as an access log."""
     HANDSHAKES.labels(endpoint, "accepted", "").inc()
+
+
+def count_dropped(endpoint: str, limit: str) -> None:
+    """Count one connection for which there was no place."""
+    DROPPED.labels(endpoint, limit).inc()
 
 
 def report_refusal(endpoint: str, refusal: Refusal) -> None:

@@ -6,41 +6,29 @@ succeeded. So connections are accepted here, one by one, and handed to the event
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
-from mtls.alerts import PEER
+from mtls.alerts import KNOCK, Knock
 from mtls.environment import Address
 from mtls.errors import MtlsError
-from mtls.events import log_limited
+from mtls.events import log_limited, report_refusal
 from mtls.http_connections import cut_off_ended
 from mtls.http_endpoint import server_context
 from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
+from mtls.places import Limits, Places
+from mtls.refusals import Reason, Refusal
 
 _BACKLOG: Final = 128  # connections that wait to be accepted
-_TLS_SECONDS: Final = 10.0  # for a handshake, and for the goodbye at the end
+_GOODBYE_SECONDS: Final = 5.0  # for the peer to say it too, before we close without
 _RETRY_SECONDS: Final = 1.0  # until file descriptors may have become free
 
 
 class ListenError(MtlsError):
     """The address cannot be listened to."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How many connections at once, those in their handshake included, and how old they may be.
-
-    `open_connections` returns those beyond the handshake: only the protocols know when they end.
-    One that is older than `max_age_seconds` is cut off, whatever it does.
-    """
-
-    max_connections: int
-    max_age_seconds: float
-    open_connections: Callable[[], Collection[asyncio.Transport]]
 
 
 @asynccontextmanager
@@ -58,34 +46,36 @@ async def listening(
     Raises `ListenError`.
     """
     context = source.derive(partial(server_context, endpoint=endpoint))
-    loop = asyncio.get_running_loop()
+    loop, places = asyncio.get_running_loop(), Places(endpoint, limits)
     handshakes: set[asyncio.Task[None]] = set()
 
     async def shake_hands(connection: socket.socket, peer: Address) -> None:
-        PEER.set(str(peer))
-        with suppress(OSError):  # reported where it was decided, and the socket is closed
-            await loop.connect_accepted_socket(
+        knock = Knock(str(peer))
+        KNOCK.set(knock)
+        try:
+            transport, _ = await loop.connect_accepted_socket(
                 new_protocol,
                 connection,
                 ssl=context.value,
-                ssl_handshake_timeout=_TLS_SECONDS,
-                ssl_shutdown_timeout=_TLS_SECONDS,
+                ssl_handshake_timeout=limits.handshake_seconds,
+                ssl_shutdown_timeout=_GOODBYE_SECONDS,
             )
+            places.seat(connection, transport)
+        except ConnectionAbortedError:  # this one is the event loop's own: the time is over
+            if not knock.refused:
+                words = f"no handshake within {limits.handshake_seconds:g} s"
+                report_refusal(endpoint, Refusal(Reason.TIMEOUT, words, knock.peer))
+        except OSError:  # reported where it was decided, and the socket is closed
+            pass
 
-    def take(connection: socket.socket, peer: Address) -> None:
-        if len(handshakes) + len(limits.open_connections()) >= limits.max_connections:
-            connection.close()
-            log_limited(
-                "connection.dropped", endpoint, peer=str(peer), limit=limits.max_connections
-            )
-            return
-        task = asyncio.create_task(shake_hands(connection, peer))
-        handshakes.add(task)
-        task.add_done_callback(handshakes.discard)
+    def take(accepted: socket.socket, peer: Address) -> None:
+        if connection := places.give(accepted, peer):
+            task = asyncio.create_task(shake_hands(connection, peer))
+            handshakes.add(task)
+            task.add_done_callback(handshakes.discard)
 
     def cut_off(identity: Identity) -> None:
-        open_connections = limits.open_connections()
-        cut_off_ended(endpoint, open_connections, identity, max_age_seconds=limits.max_age_seconds)
+        cut_off_ended(endpoint, places.seated(), identity, max_age_seconds=limits.max_age_seconds)
 
     sockets = await _bind(address)
     unsubscribe = source.subscribe(cut_off)

@@ -26,6 +26,11 @@ HANDSHAKES: Final = Counter(
     "TLS handshakes by result: refused with a reason, or (not known of gRPC) accepted.",
     ["endpoint", "result", "reason"],
 )
+DROPPED: Final = Counter(
+    "mtls_connections_dropped",
+    "Connections that were closed as soon as they came, by the limit that had been reached.",
+    ["endpoint", "limit"],
+)
 CALLS: Final = Counter(
     "mtls_calls",
     "Calls by the caller's name, the method and the status code that it was answered with.",

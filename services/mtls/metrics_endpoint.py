@@ -12,14 +12,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from http import HTTPStatus
-from typing import Final, cast
+from typing import Final
 
 from mtls.calls import Door
 from mtls.certificates import CertificateError, Role, check_purpose
 from mtls.environment import Address
-from mtls.http_listener import Limits, ListenError, listening
+from mtls.http_listener import ListenError, listening
 from mtls.identity_source import IdentitySource
 from mtls.peer import Peer, PeerError, peer_of_request
+from mtls.places import Limits
 from mtls.policy import Denied, Policy
 
 import structlog
@@ -30,7 +31,7 @@ _log = structlog.get_logger(__name__)
 _ACTION: Final = "GET /metrics"
 _READERS: Final = frozenset({"probe"})
 _MAX_REQUEST_BYTES: Final = 8 * 1024
-_MAX_CONNECTIONS: Final = 16
+_LIMITS: Final = Limits(max_connections=16, max_connections_per_address=8)
 _SECONDS: Final = 10  # for a request and its answer
 
 
@@ -53,7 +54,7 @@ async def serving_metrics(
         ) from error
     policy = Policy(source.current.spiffe_id.trust_domain, {_ACTION: readers})
     door = Door("metrics", policy, source)
-    open_connections: dict[asyncio.Task[None], asyncio.Transport] = {}
+    open_connections: set[asyncio.Task[None]] = set()
 
     def new_protocol() -> asyncio.StreamReaderProtocol:
         reader = asyncio.StreamReader(_MAX_REQUEST_BYTES)
@@ -61,15 +62,10 @@ async def serving_metrics(
 
     def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(_answer(door, reader, writer))
-        open_connections[task] = cast("asyncio.Transport", writer.transport)
-        task.add_done_callback(open_connections.pop)
+        open_connections.add(task)
+        task.add_done_callback(open_connections.discard)
 
-    limits = Limits(
-        max_connections=_MAX_CONNECTIONS,
-        max_age_seconds=_SECONDS,
-        open_connections=open_connections.values,
-    )
-    async with listening(address, source, new_protocol, limits, endpoint="metrics") as real:
+    async with listening(address, source, new_protocol, _LIMITS, endpoint="metrics") as real:
         _log.info("metrics.listening", address=str(real), readers=sorted(readers))
         try:
             yield real

@@ -20,6 +20,8 @@ class Reason(StrEnum):
     PROTOCOL_VERSION = "protocol_version"
     BAD_CERTIFICATE = "bad_certificate"
     REFUSED_BY_PEER = "refused_by_peer"
+    MESSAGE_TOO_LARGE = "message_too_large"
+    TIMEOUT = "timeout"
     HANDSHAKE_FAILED = "handshake_failed"
 
 
@@ -68,5 +70,6 @@ _REASONS: Final[tuple[tuple[str, Reason], ...]] = (
     ("RECORD_LAYER_FAILURE", Reason.PLAINTEXT),
     ("UNSUPPORTED_PROTOCOL", Reason.PROTOCOL_VERSION),
     ("NO_SHARED_CIPHER", Reason.PROTOCOL_VERSION),
+    ("EXCESSIVE_MESSAGE_SIZE", Reason.MESSAGE_TOO_LARGE),  # a chain of more than 100 KiB
     ("_ALERT_", Reason.REFUSED_BY_PEER),
 )

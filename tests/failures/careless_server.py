@@ -16,10 +16,11 @@ from mtls.events import configure_logging, report_refusals
 from mtls.grpc_authorization import AuthorizationInterceptor
 from mtls.grpc_endpoint import server_credentials
 from mtls.http_authorization import authorize
-from mtls.http_listener import Limits, listening
+from mtls.http_listener import listening
 from mtls.identity import CA_CERTIFICATE, KEY_PAIR, Identity
 from mtls.identity_source import IdentitySource
 from mtls.peer import PeerError
+from mtls.places import Limits
 from mtls.policy import Denied, Policy
 from mtls.spiffe import SpiffeId
 
@@ -80,7 +81,7 @@ async def serve(identity: Identity) -> None:
     health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
     port = server.add_secure_port(str(_ANY_PORT), server_credentials(source))
     await server.start()
-    limits = Limits(max_connections=100, max_age_seconds=3600, open_connections=lambda: ())
+    limits = Limits(max_connections=100, max_connections_per_address=100)
     async with listening(_ANY_PORT, source, runner.server, limits) as http:
         _log.info("server.listening", http=http.port, grpc=port)
         await asyncio.Event().wait()

@@ -15,6 +15,7 @@ import uvloop
 
 from impostors import Impostor, impostors, tls_context
 from pki.authority import Authority
+from pki.crl import Revoked
 from pki.identities import identity_named
 from pki.identity_folder import write_identity
 
@@ -37,12 +38,19 @@ def make_place(folder: Path) -> Place:
     """Make certificates for a gateway and its clients."""
     authority = Authority.create()
     uploader = identity_named("client/uploader")
-    write_identity(folder / "gateway", authority.issue(identity_named("gateway")), authority.ca_pem)
+    lost = authority.issue(uploader)
+    write_identity(
+        folder / "gateway",
+        authority.issue(identity_named("gateway")),
+        authority.ca_pem,
+        crl_pem=authority.crl([Revoked(lost.certificate.serial_number)]),
+    )
     served = Impostor("honest", authority.issue(uploader))
     outside = authority.issue(uploader, uris=["spiffe://evil.test/client/uploader"])
     kinds = [
         *impostors(authority, uploader.name, unlisted="probe"),
         Impostor("another trust domain", outside, "name_not_permitted"),
+        Impostor("revoked", lost, "revoked"),
     ]
     refused = {
         kind.reason: tls_context(authority.ca_pem, kind)

@@ -15,9 +15,10 @@ from typing import Any, Final
 from mtls import http_listener
 from mtls.environment import Address
 from mtls.http_endpoint import server_context
-from mtls.http_listener import Limits, listening
+from mtls.http_listener import listening
 from mtls.identity import KEY_PAIR
 from mtls.identity_source import IdentitySource
+from mtls.places import Limits
 from mtls.presented import Presented
 from mtls.refusals import Refusal
 
@@ -59,7 +60,7 @@ def reported(monkeypatch: pytest.MonkeyPatch) -> list[Refusal]:
 @asynccontextmanager
 async def served(place: Place) -> AsyncIterator[int]:
     """Yield the port of a server."""
-    limits = Limits(max_connections=100, max_age_seconds=3600, open_connections=lambda: ())
+    limits = Limits(max_connections=100, max_connections_per_address=100)
     source = IdentitySource(place.identity)
     async with listening(Address("127.0.0.1", 0), source, Echo, limits) as address:
         yield address.port
@@ -132,7 +133,7 @@ def test_an_accepted_connection_goes_on_unwatched(place: Place, run: Run) -> Non
             accepted.append(transport)
 
     async def serve() -> tuple[object, bytes]:
-        limits = Limits(max_connections=1, max_age_seconds=3600, open_connections=lambda: ())
+        limits = Limits(max_connections=1, max_connections_per_address=1)
         source = IdentitySource(place.identity)
         async with listening(Address("127.0.0.1", 0), source, Keep, limits) as address:
             await knock_often(place.served, address.port, 1)
