@@ -238,6 +238,7 @@ def main() -> int:
         contextlib.suppress(KeyboardInterrupt),
         running_stack(Path(folder)) as (stack, queue, gateway),
         stack.start_transcoder(queue.address),
+        stack.start_renewer(),
     ):
         good = asyncio.run(tell(console, stack, queue, gateway))
         if options.keep:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +20,11 @@ from mtls.identity import load_identity
 
 import aiohttp
 
+import bootstrap_certs
 from pki.authority import Authority
-from pki.identities import IDENTITIES
-from pki.identity_folder import write_identity
+from pki.bootstrap import bootstrap
+from pki.ca_folder import write_authority
+from pki.place import Options
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _PYTHONPATH: Final = os.pathsep.join(str(ROOT / part) for part in ("services", "protos/gen"))
@@ -117,26 +119,33 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A folder with certificates and state, in which services are started."""
+    """A folder with certificates and state, in which services are started.
+
+    `authority` is the CA in it, to issue to others what the services will see.
+    """
 
     folder: Path
     authority: Authority = field(default_factory=Authority.create)
 
     @property
     def certs(self) -> Path:
-        """One folder per identity."""
+        """What scripts/bootstrap_certs.py makes: the CA, and one folder per identity."""
         return self.folder / "certs"
 
     def write_certificates(self) -> None:
-        """Issue a certificate to every identity."""
-        for identity in IDENTITIES:
-            write_identity(
-                self.certs / identity.name, self.authority.issue(identity), self.authority.ca_pem
-            )
+        """Lay down the CA, and issue a certificate to every identity."""
+        self.certs.mkdir(parents=True, exist_ok=True)
+        write_authority(self.certs, self.authority)
+        bootstrap(self.certs, Options())
+
+    def start_renewer(self, *arguments: str) -> Service:
+        """Start what renews the certificates; it logs plain lines, one for each change."""
+        program = [bootstrap_certs.__file__, "--folder", str(self.certs), "renew", *arguments]
+        return self._start("renewer", program, lambda event: "looks every" in event["event"])
 
     def start_queue(self, listen: str = "127.0.0.1:0", **variables: str) -> Service:
         """Start video-queue; its state survives in the folder."""
-        return self._start(
+        return self._start_service(
             "video-queue",
             "video_queue",
             VIDEO_QUEUE_LISTEN=listen,
@@ -147,7 +156,7 @@ class Stack:
 
     def start_gateway(self, queue: str, listen: str = "127.0.0.1:0", **variables: str) -> Service:
         """Start the gateway in front of the queue at `queue` (host:port)."""
-        return self._start(
+        return self._start_service(
             "gateway",
             "gateway",
             GATEWAY_LISTEN=listen,
@@ -159,7 +168,7 @@ class Stack:
     def start_transcoder(self, queue: str, number: int = 1, **variables: str) -> Service:
         """Start a worker of the queue at `queue` (host:port); any number can run at once."""
         name = f"transcoder-{number}"
-        return self._start(
+        return self._start_service(
             name,
             "transcoder",
             TRANSCODER_IDENTITY=str(self.certs / "transcoder"),
@@ -174,12 +183,23 @@ class Stack:
         connector = aiohttp.TCPConnector(ssl=client_context(identity))
         return aiohttp.ClientSession(f"https://{gateway.address}", connector=connector)
 
-    def _start(self, name: str, module: str, **variables: str) -> Service:
+    def _start_service(self, name: str, module: str, **variables: str) -> Service:
+        return self._start(
+            name, ["-m", module], lambda event: event["event"] in _STARTED, **variables
+        )
+
+    def _start(
+        self,
+        name: str,
+        program: Sequence[str],
+        is_started: Callable[[Event], bool],
+        **variables: str,
+    ) -> Service:
         log = EventLog(self.folder / f"{name}.log")
         with log.path.open("ab") as output:
             since = output.tell()
             process = subprocess.Popen(
-                [sys.executable, "-m", module],
+                [sys.executable, *program],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -187,7 +207,7 @@ class Stack:
             )
         try:
             event = log.wait_for(
-                lambda event: event["event"] in _STARTED,
+                is_started,
                 since=since,
                 seconds=_START_SECONDS,
                 while_true=lambda: process.poll() is None,

@@ -37,10 +37,7 @@ NEW_KEY: Final[Mapping[KeyType, Callable[[], PrivateKey]]] = {
 
 ROOT_LIFE: Final = dt.timedelta(days=10 * 365)
 ISSUING_LIFE: Final = dt.timedelta(days=3 * 365)
-DEFAULT_LEAF_DAYS: Final = 30
-
-# A CRL lives as long as a leaf: if nobody renews for that long, the leaves are gone as well.
-CRL_LIFE: Final = dt.timedelta(hours=24)
+LEAF_LIFE: Final = dt.timedelta(hours=24)
 
 # The clock of whoever verifies may be a little behind ours.
 BACKDATE: Final = dt.timedelta(minutes=5)
@@ -72,26 +69,31 @@ class Issued:
 class Authority:
     """The root that everybody trusts, and the issuing CA that signs the leaves.
 
-    `root_key` is needed only to make an issuing CA, so it may be None: kept elsewhere.
+    `root_key` is needed only to make an issuing CA, so it may be None: kept elsewhere. The
+    `generation` is in the CAs' names, to tell the old from the new when they are rolled over.
     """
 
     root: x509.Certificate
     issuing: Signer
     root_key: PrivateKey | None = field(default=None, repr=False)
+    generation: int = 1
 
     @classmethod
-    def create(cls, *, key_type: KeyType = "ec", now: dt.datetime | None = None) -> Self:
+    def create(
+        cls, *, key_type: KeyType = "ec", now: dt.datetime | None = None, generation: int = 1
+    ) -> Self:
         """Make a new root and a new issuing CA, valid from `now` (aware; default: the clock)."""
+        suffix = "" if generation == 1 else f" {generation}"
         begin = (now or dt.datetime.now(dt.UTC)) - BACKDATE
         root_key, issuing_key = NEW_KEY[key_type](), NEW_KEY[key_type]()
         root = _sign(
-            subject=f"{TRUST_DOMAIN} root CA",
+            subject=f"{TRUST_DOMAIN} root CA{suffix}",
             key=root_key,
             life=(begin, begin + ROOT_LIFE),
             critical=[x509.BasicConstraints(ca=True, path_length=1), CA_KEY_USAGE],
         )
         issuing = _sign(
-            subject=f"{TRUST_DOMAIN} issuing CA",
+            subject=f"{TRUST_DOMAIN} issuing CA{suffix}",
             key=issuing_key,
             life=(begin, begin + ISSUING_LIFE),
             critical=[
@@ -101,7 +103,7 @@ class Authority:
             ],
             issuer=Signer(root, root_key),
         )
-        return cls(root, Signer(issuing, issuing_key), root_key)
+        return cls(root, Signer(issuing, issuing_key), root_key, generation)
 
     @property
     def ca_pem(self) -> bytes:
@@ -112,7 +114,7 @@ class Authority:
         self,
         identity: Identity,
         *,
-        days: int = DEFAULT_LEAF_DAYS,
+        life: dt.timedelta = LEAF_LIFE,
         not_before: dt.datetime | None = None,
         not_after: dt.datetime | None = None,
         ekus: Sequence[ObjectIdentifier] | None = None,
@@ -120,7 +122,7 @@ class Authority:
         dns_names: Sequence[str] | None = None,
         key_type: KeyType = "ec",
     ) -> Issued:
-        """Make a key and a leaf for `identity`, valid from five minutes ago and for `days`.
+        """Make a key and a leaf for `identity`, valid from five minutes ago and for `life`.
 
         Every other argument replaces what `identity` says, to make certificates that must be
         refused; an empty sequence leaves it out. Dates are aware. The leaf ends with the issuing
@@ -128,7 +130,7 @@ class Authority:
         """
         now = dt.datetime.now(dt.UTC)
         end = min(
-            not_after or now + dt.timedelta(days=days),
+            not_after or now + life,
             self.issuing.certificate.not_valid_after_utc,
         )
         key = NEW_KEY[key_type]()
@@ -162,7 +164,7 @@ class Authority:
         tells a newer list from an older one; by default it is the time in microseconds.
         """
         now = dt.datetime.now(dt.UTC)
-        end = next_update or now + CRL_LIFE
+        end = next_update or now + LEAF_LIFE
         crl = sign_crl(
             self.issuing.certificate,
             self.issuing.key,
@@ -180,6 +182,12 @@ def is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
+
+
+def common_name(certificate: x509.Certificate) -> str:
+    """Return the name that people know the certificate by; programs look at the SAN alone."""
+    (attribute,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(attribute.value)
 
 
 def _sign(

@@ -1,14 +1,18 @@
 """Certificate revocation lists (RFC 5280, section 5): which unexpired leaves count no longer."""
 
 import datetime as dt
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.pem import PrivateKey
+
+_BLOCK: Final = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----\n?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +64,25 @@ def _entry(revoked: Revoked) -> x509.RevokedCertificate:
 def crl_pem(crl: x509.CertificateRevocationList) -> bytes:
     """Return the list as PEM text."""
     return crl.public_bytes(Encoding.PEM)
+
+
+def parse_crls(pem: bytes) -> list[x509.CertificateRevocationList]:
+    """Read all lists of a file. Raises `ValueError` if one is damaged."""
+    return [x509.load_pem_x509_crl(block) for block in _BLOCK.findall(pem)]
+
+
+def number_of(crl: x509.CertificateRevocationList) -> int:
+    """Return the list's number. Raises `ExtensionNotFound` (RFC 5280, section 5.2.3)."""
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+
+
+def revoked_in(crl: x509.CertificateRevocationList) -> dict[int, x509.ReasonFlags | None]:
+    """Return the serial numbers that are listed, and why."""
+    return {entry.serial_number: _reason(entry) for entry in crl}
+
+
+def _reason(entry: x509.RevokedCertificate) -> x509.ReasonFlags | None:
+    for extension in entry.extensions:
+        if isinstance(extension.value, x509.CRLReason):
+            return extension.value.reason
+    return None

@@ -12,6 +12,22 @@ class AuthorityUnusable(PkiError):
     """The CA that lies in the folder can issue nothing more; `--force` makes another."""
 
 
+class RecordUnusable(PkiError):
+    """The record of what was issued is lost."""
+
+
+class RecordFull(PkiError):
+    """10,000 leaves are in force already. Find out who issues so many; expired ones make room."""
+
+
+class NothingToRevoke(PkiError):
+    """No leaf that is in force has this name or this serial number."""
+
+
+class StageNotAllowed(PkiError):
+    """This stage of the rollover is not allowed yet."""
+
+
 class FolderBusy(PkiError):
     """Another run has held the folder for over a minute; find it with `ps`, end it, try again."""
 

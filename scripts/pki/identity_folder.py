@@ -9,7 +9,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from pki.authority import Authority, Issued, KeyType, is_issued_by
+from pki.authority import BACKDATE, Authority, Issued, KeyType, is_issued_by
 from pki.extensions import extended_key_usage, subject_alternative_name
 from pki.identities import Identity
 from pki.layout import CHAIN, KEY_PAIR, PKCS12, PRIVATE_KEY, REVOKED, ROOT_CERTIFICATE
@@ -21,9 +21,8 @@ _PUBLIC_KEY: Final = {"ec": ec.EllipticCurvePublicKey, "rsa": rsa.RSAPublicKey}
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What lies in an identity's folder; a secret that this user may not read is None."""
+    """What identifies it, in an identity's folder; a secret that this user may not read is None."""
 
-    ca_pem: bytes
     chain_pem: bytes
     chain: list[x509.Certificate]
     key_pem: bytes | None = field(repr=False)
@@ -48,6 +47,7 @@ class Wanted:
     authority: Authority
     key_type: KeyType
     now: dt.datetime
+    revoked: frozenset[int] = frozenset()
 
 
 def write_identity(
@@ -66,12 +66,8 @@ def write_identity(
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PKCS12.name).unlink(missing_ok=True)
-    if crl_pem is None:
-        (folder / REVOKED.name).unlink(missing_ok=True)
-    else:
-        write_atomically(folder / REVOKED.name, crl_pem, REVOKED.mode, owner)
+    write_trust(folder, ca_pem, crl_pem, owner=owner)
     contents = {
-        ROOT_CERTIFICATE: ca_pem,
         PRIVATE_KEY: issued.key_pem,
         CHAIN: issued.chain_pem,
         KEY_PAIR: issued.key_pair_pem,
@@ -80,11 +76,33 @@ def write_identity(
         write_atomically(folder / file.name, content, file.mode, owner)
 
 
+def write_trust(
+    folder: Path, ca_pem: bytes, crl_pem: bytes | None, *, owner: Owner | None = None
+) -> None:
+    """Write whom an identity trusts, and whom no longer.
+
+    The lists come first: whoever trusts a CA has to have its list, or lets in none of its leaves.
+    """
+    if crl_pem is None:
+        (folder / REVOKED.name).unlink(missing_ok=True)
+    else:
+        write_atomically(folder / REVOKED.name, crl_pem, REVOKED.mode, owner)
+    write_atomically(folder / ROOT_CERTIFICATE.name, ca_pem, ROOT_CERTIFICATE.mode, owner)
+
+
+def trusts(folder: Path, ca_pem: bytes, crl_pem: bytes) -> bool:
+    """Tell whether the identity in `folder` trusts exactly this."""
+    try:
+        held = (folder / ROOT_CERTIFICATE.name).read_bytes(), (folder / REVOKED.name).read_bytes()
+    except FileNotFoundError:
+        return False
+    return held == (ca_pem, crl_pem)
+
+
 def read_identity(folder: Path) -> Held:
     """Read an identity's folder. Raises `FileNotFoundError`; `ValueError` for a damaged file."""
     chain_pem = (folder / CHAIN.name).read_bytes()
     return Held(
-        ca_pem=(folder / ROOT_CERTIFICATE.name).read_bytes(),
         chain_pem=chain_pem,
         chain=parse_certificates(chain_pem),
         key_pem=_read_if_allowed(folder / PRIVATE_KEY.name),
@@ -107,8 +125,12 @@ def reason_to_issue(folder: Path, wanted: Wanted) -> str | None:
 
 
 def renewal_due(leaf: x509.Certificate) -> dt.datetime:
-    """Return when a third of the leaf's life is left: time enough to notice a failed renewal."""
-    return leaf.not_valid_after_utc - (leaf.not_valid_after_utc - leaf.not_valid_before_utc) / 3
+    """Return when a third of the leaf's life is left: time enough to notice a failed renewal.
+
+    Its life is what was asked for: it begins when the leaf is made, not when it is dated back to.
+    """
+    begin = leaf.not_valid_before_utc + BACKDATE
+    return leaf.not_valid_after_utc - (leaf.not_valid_after_utc - begin) / 3
 
 
 def _read_if_allowed(path: Path) -> bytes | None:
@@ -120,10 +142,8 @@ def _read_if_allowed(path: Path) -> bytes | None:
 
 def _is_from_another_ca(held: Held, wanted: Wanted) -> bool:
     authority = wanted.authority
-    return (
-        held.ca_pem != authority.ca_pem
-        or held.chain[1:] != [authority.issuing.certificate]
-        or not is_issued_by(held.leaf, authority.issuing.certificate)
+    return held.chain[1:] != [authority.issuing.certificate] or not is_issued_by(
+        held.leaf, authority.issuing.certificate
     )
 
 
@@ -157,6 +177,7 @@ def _extensions(
 # signed is looked into.
 _FAULTS: Final[tuple[tuple[str, Callable[[Held, Wanted], bool]], ...]] = (
     ("it was issued by another CA", _is_from_another_ca),
+    ("it is revoked", lambda held, want: held.leaf.serial_number in want.revoked),
     ("the private key does not fit the certificate", _key_does_not_fit),
     ("key-pair.pem is not the key and the chain", _pair_differs),
     ("its names have changed", _has_other_names),

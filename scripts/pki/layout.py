@@ -22,6 +22,8 @@ class File:
 
 
 CA_FOLDER: Final = "ca"
+OFFLINE_FOLDER: Final = "offline-root"
+
 ROOT_CERTIFICATE: Final = File(
     "ca-certificate.crt", PUBLIC, "the root: whom to trust", "everybody; it is no secret"
 )
@@ -37,7 +39,20 @@ ISSUING_CERTIFICATE: Final = File(
 ISSUING_KEY: Final = File(
     "issuing-private-key.pem", SECRET, "signs leaves", "nobody; stays where certificates are made"
 )
-CA_FILES: Final = (ROOT_CERTIFICATE, ROOT_KEY, ISSUING_CERTIFICATE, ISSUING_KEY)
+REVOKED: Final = File(
+    "revoked.crl", PUBLIC, "which leaves count no longer", "everybody; it is no secret"
+)
+ISSUED: Final = File(
+    "issued.json", PUBLIC, "the leaves that are in force", "nobody needs it but the one who revokes"
+)
+ROLLOVER: Final = File(
+    "rollover.json", PUBLIC, "how far a rollover of the CA has come", "nobody needs it"
+)
+# Of each CA, in ca/<generation>/ and offline-root/<generation>/. There is one, but in a rollover.
+CA_FILES: Final = (ROOT_CERTIFICATE, ISSUING_CERTIFICATE, ISSUING_KEY)
+OFFLINE_FILES: Final = (ROOT_KEY,)
+# Of all of them, in ca/.
+COMMON_CA_FILES: Final = (REVOKED, ISSUED, ROLLOVER)
 
 CHAIN: Final = File(
     "certificate.crt", PUBLIC, "leaf + issuing CA: who I am", "everybody; every peer is shown it"
@@ -47,9 +62,6 @@ PRIVATE_KEY: Final = File(
 )
 KEY_PAIR: Final = File(
     "key-pair.pem", SECRET, "key + chain in one file", "this identity alone; replaced in one step"
-)
-REVOKED: Final = File(
-    "revoked.crl", PUBLIC, "which leaves count no longer", "everybody; it is no secret"
 )
 PKCS12: Final = File(
     "client.p12", SECRET, "key, chain and root, for a browser", "this person alone (--pkcs12)"
@@ -66,15 +78,26 @@ class Entry:
     identity: Identity | None = None
 
 
+def generations(folder: Path) -> list[int]:
+    """Return the numbers of the CAs whose folders lie in `folder`, ca/ or offline-root/."""
+    names = (path.name for path in folder.glob("[0-9]*"))
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
 def entries(folder: Path) -> Iterator[Entry]:
     """Yield every path that may exist below `folder`, a folder before its content."""
-    yield Entry(folder / CA_FOLDER, 0o700)
-    for file in CA_FILES:
+    for name, files in ((CA_FOLDER, CA_FILES), (OFFLINE_FOLDER, OFFLINE_FILES)):
+        for generation in generations(folder / name):
+            yield Entry(folder / name, 0o700)
+            yield Entry(folder / name / str(generation), 0o700)
+            for file in files:
+                yield Entry(folder / name / str(generation) / file.name, file.mode)
+    for file in COMMON_CA_FILES:
         yield Entry(folder / CA_FOLDER / file.name, file.mode)
     for identity in IDENTITIES:
         # A service's user does not own its folder, so it enters with the right of the others.
-        name = PurePath(identity.name)
-        for path in (*name.parents[:-1], name):
+        home = PurePath(identity.name)
+        for path in (*home.parents[:-1], home):
             yield Entry(folder / path, 0o755)
         for file in IDENTITY_FILES:
-            yield Entry(folder / name / file.name, file.mode, identity=identity)
+            yield Entry(folder / home / file.name, file.mode, identity=identity)

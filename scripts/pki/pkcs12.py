@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import (
 from pki.errors import KeyUnreadable
 from pki.identities import Identity
 from pki.identity_folder import read_identity
-from pki.layout import PKCS12
+from pki.layout import PKCS12, ROOT_CERTIFICATE
 from pki.pem import parse_certificates
 from pki.store import Owner, write_atomically
 
@@ -40,7 +40,7 @@ def write_pkcs12(folder: Path, identity: Identity, *, owner: Owner | None = None
         .hmac_hash(hashes.SHA1())  # noqa: S303 - see above
         .build(password.encode())
     )
-    roots = parse_certificates(held.ca_pem)
+    roots = parse_certificates((folder / ROOT_CERTIFICATE.name).read_bytes())
     content = serialize_key_and_certificates(
         identity.uri.encode(), held.key, held.leaf, [*held.chain[1:], *roots], encryption
     )

@@ -8,14 +8,18 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
+from pki.durations import rough
 from pki.identities import IDENTITIES
 from pki.layout import (
     CA_FILES,
     CA_FOLDER,
     CHAIN,
+    COMMON_CA_FILES,
     IDENTITY_FILES,
     ISSUING_CERTIFICATE,
+    OFFLINE_FILES,
     ROOT_CERTIFICATE,
+    generations,
 )
 from pki.pem import parse_certificates
 
@@ -26,19 +30,29 @@ _EKU_NAMES: Final[dict[ObjectIdentifier, str]] = {
 
 
 def certificates_table(folder: Path, *, now: dt.datetime) -> str:
-    """Return a line for each CA and each identity: its names, its EKU, and the days it has left."""
+    """Return a line for each CA and each identity: what it is for, and what is left of its life."""
+    ca = folder / CA_FOLDER
     places = [
-        ("root CA", folder / CA_FOLDER / ROOT_CERTIFICATE.name),
-        ("issuing CA", folder / CA_FOLDER / ISSUING_CERTIFICATE.name),
-        *((identity.name, folder / identity.name / CHAIN.name) for identity in IDENTITIES),
+        (f"{what} {generation}".removesuffix(" 1"), ca / str(generation) / file.name)
+        for generation in generations(ca) or [1]
+        for what, file in (("root CA", ROOT_CERTIFICATE), ("issuing CA", ISSUING_CERTIFICATE))
     ]
+    places += [(identity.name, folder / identity.name / CHAIN.name) for identity in IDENTITIES]
     rows = [(name, *_describe(path, now)) for name, path in places]
-    return _align([("IDENTITY", "DAYS LEFT", "EKU", "NAMES"), *rows])
+    return _align([("IDENTITY", "LEFT", "EKU", "NAMES"), *rows])
 
 
 def files_table() -> str:
     """Return a line for each kind of file: what it holds, and to whom it may be given."""
-    ca = [(f"ca/{file.name}", file.holds, file.belongs) for file in CA_FILES]
+    ca = [
+        (f"{place}/{file.name}", file.holds, file.belongs)
+        for place, files in (
+            ("ca/1", CA_FILES),
+            ("ca", COMMON_CA_FILES),
+            ("offline-root/1", OFFLINE_FILES),
+        )
+        for file in files
+    ]
     identity = [(f"<identity>/{file.name}", file.holds, file.belongs) for file in IDENTITY_FILES]
     return _align([("FILE", "HOLDS", "MAY BE GIVEN TO"), *ca, *identity])
 
@@ -53,7 +67,7 @@ def _describe(path: Path, now: dt.datetime) -> tuple[str, str, str]:
     try:
         certificate = parse_certificates(path.read_bytes())[0]
         return (
-            _days_left(certificate, now),
+            _left(certificate, now),
             ", ".join(_ekus(certificate)) or "-",
             ", ".join(_names(certificate)) or "-",
         )
@@ -63,9 +77,9 @@ def _describe(path: Path, now: dt.datetime) -> tuple[str, str, str]:
         return "-", "-", "(damaged; run this without --show)"
 
 
-def _days_left(certificate: x509.Certificate, now: dt.datetime) -> str:
+def _left(certificate: x509.Certificate, now: dt.datetime) -> str:
     left = certificate.not_valid_after_utc - now
-    return f"{left / dt.timedelta(days=1):.1f}" if left > dt.timedelta(0) else "expired"
+    return rough(left) if left > dt.timedelta(0) else "expired"
 
 
 def _ekus(certificate: x509.Certificate) -> Iterator[str]:

@@ -84,12 +84,19 @@ def replace_folder(path: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=path.parent))
     for name, (content, mode) in files.items():
         write_atomically(unfinished / name, content, mode)
-    if path.exists():
-        discarded = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=path.parent))
-        path.rename(discarded)
+    discard(path)
     unfinished.rename(path)
     _sync(path.parent)
-    remove_unfinished(path.parent)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder, if it exists, in one step: no run that is killed leaves half of it."""
+    if not folder.exists():
+        return
+    discarded = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder.parent))
+    folder.rename(discarded)
+    _sync(folder.parent)
+    shutil.rmtree(discarded)
 
 
 def remove_unfinished(folder: Path) -> None:

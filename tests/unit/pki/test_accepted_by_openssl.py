@@ -29,7 +29,7 @@ def verify(
             *("openssl", "verify", "-x509_strict", "-check_ss_sig"),
             *("-purpose", PURPOSES[purpose]),
             *("-CAfile", folder / "ca-certificate.crt"),
-            *("-untrusted", folder / "ca" / "issuing-certificate.crt"),
+            *("-untrusted", folder / "ca" / "1" / "issuing-certificate.crt"),
             folder / "certificate.crt",
         ],
         capture_output=True,

@@ -123,7 +123,7 @@ def test_key_is_of_the_type_that_was_asked_for(
 
 def test_leaf_begins_five_minutes_ago_and_lives_as_long_as_asked(authority: Authority) -> None:
     begun = dt.datetime.now(dt.UTC)
-    leaf = authority.issue(GATEWAY, days=7).certificate
+    leaf = authority.issue(GATEWAY, life=dt.timedelta(days=7)).certificate
     begin, end = leaf.not_valid_before_utc, leaf.not_valid_after_utc
     assert end - begin == dt.timedelta(days=7, minutes=5)
     # A certificate's dates have whole seconds.
@@ -133,7 +133,8 @@ def test_leaf_begins_five_minutes_ago_and_lives_as_long_as_asked(authority: Auth
 
 def test_leaf_never_outlives_the_issuing_ca(authority: Authority) -> None:
     end = authority.issuing.certificate.not_valid_after_utc
-    assert authority.issue(GATEWAY, days=3650).certificate.not_valid_after_utc == end
+    longer = dt.timedelta(days=3650)
+    assert authority.issue(GATEWAY, life=longer).certificate.not_valid_after_utc == end
     late = end + HOUR
     assert authority.issue(GATEWAY, not_after=late).certificate.not_valid_after_utc == end
 

@@ -11,15 +11,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from pki.authority import Authority, KeyType
-from pki.bootstrap import Options, bootstrap
-from pki.ca_folder import load_authority, write_authority
+from pki.bootstrap import bootstrap
+from pki.ca_folder import load_authorities, write_authority
 from pki.errors import AuthorityUnusable
 from pki.identities import IDENTITIES, identity_named
 from pki.identity_folder import read_identity, write_identity
-from pki.pem import key_pem
+from pki.place import Options
 
 GATEWAY = identity_named("gateway")
-IDENTITY_FILES = ("ca-certificate.crt", "certificate.crt", "key-pair.pem", "private-key.pem")
+ISSUED_FILES = ("certificate.crt", "key-pair.pem", "private-key.pem")
+IDENTITY_FILES = ("ca-certificate.crt", "revoked.crl", *ISSUED_FILES)
 
 State = dict[Path, tuple[int, int, bytes]]
 
@@ -39,8 +40,7 @@ def changed(before: State, after: State) -> set[Path]:
 
 
 def current_authority(folder: Path) -> Authority:
-    authority = load_authority(folder, now=dt.datetime.now(dt.UTC))
-    assert authority is not None
+    (authority,) = load_authorities(folder, now=dt.datetime.now(dt.UTC))
     return authority
 
 
@@ -60,8 +60,9 @@ def strict_umask() -> Iterator[None]:
 
 def test_makes_these_files_and_no_others(certs: Path) -> None:
     ca = {
-        *("ca/ca-certificate.crt", "ca/ca-private-key.pem"),
-        *("ca/issuing-certificate.crt", "ca/issuing-private-key.pem"),
+        *("ca/1/ca-certificate.crt", "ca/1/issuing-certificate.crt"),
+        *("ca/1/issuing-private-key.pem", "offline-root/1/ca-private-key.pem"),
+        *("ca/issued.json", "ca/revoked.crl"),
     }
     identities = {f"{identity.name}/{file}" for identity in IDENTITIES for file in IDENTITY_FILES}
     files = {str(path.relative_to(certs)) for path in certs.rglob("*") if path.is_file()}
@@ -72,17 +73,23 @@ def test_a_file_with_a_key_is_open_to_its_owner_alone(certs: Path) -> None:
     for path in filter(Path.is_file, certs.rglob("*")):
         is_secret = b"PRIVATE KEY" in path.read_bytes()
         assert stat.S_IMODE(path.stat().st_mode) == (0o600 if is_secret else 0o644), path
-        assert path.suffix == (".pem" if is_secret else ".crt"), path
+        assert (path.suffix == ".pem") == is_secret, path
 
 
 @pytest.mark.usefixtures("strict_umask")
 def test_modes_do_not_depend_on_the_umask(certs: Path) -> None:
     modes = {
         name: stat.S_IMODE((certs / name).stat().st_mode)
-        for name in ("ca", "client", "client/uploader", "gateway", "gateway/certificate.crt")
+        for name in (
+            *("ca", "ca/1", "offline-root", "offline-root/1"),
+            *("client", "client/uploader", "gateway", "gateway/certificate.crt"),
+        )
     }
     assert modes == {
         "ca": 0o700,
+        "ca/1": 0o700,
+        "offline-root": 0o700,
+        "offline-root/1": 0o700,
         "client": 0o755,
         "client/uploader": 0o755,
         "gateway": 0o755,
@@ -90,12 +97,11 @@ def test_modes_do_not_depend_on_the_umask(certs: Path) -> None:
     }
 
 
-def test_keys_of_the_cas_are_in_their_own_folder_alone(certs: Path) -> None:
-    authority = current_authority(certs)
-    assert authority.root_key is not None
-    for key in (key_pem(authority.root_key), key_pem(authority.issuing.key)):
+def test_keys_of_the_cas_are_in_one_file_each(certs: Path) -> None:
+    for name in ("ca/1/issuing-private-key.pem", "offline-root/1/ca-private-key.pem"):
+        key = (certs / name).read_bytes()
         files = filter(Path.is_file, certs.rglob("*"))
-        assert [path.parent.name for path in files if key in path.read_bytes()] == ["ca"]
+        assert [path for path in files if key in path.read_bytes()] == [certs / name]
 
 
 def test_key_pair_is_the_key_and_then_the_chain(certs: Path) -> None:
@@ -117,10 +123,12 @@ def test_what_is_wrong_is_issued_again_and_nothing_else(certs: Path) -> None:
     now = dt.datetime.now(dt.UTC)
     authority = current_authority(certs)
     expired = authority.issue(GATEWAY, not_after=now - dt.timedelta(hours=1))
-    write_identity(certs / "gateway", expired, authority.ca_pem)
+    lists = (certs / "ca" / "revoked.crl").read_bytes()
+    write_identity(certs / "gateway", expired, authority.ca_pem, crl_pem=lists)
     before = state(certs)
     outcome = bootstrap(certs, Options())
-    assert changed(before, state(certs)) == {certs / "gateway" / file for file in IDENTITY_FILES}
+    files = {certs / "gateway" / file for file in IDENTITY_FILES}
+    assert changed(before, state(certs)) == files | {certs / "ca" / "issued.json"}
     assert len(outcome.changes) == 1
     assert outcome.changes[0].startswith("gateway: issued again, valid until ")
     assert outcome.changes[0].endswith(", because less than a third of its life is left")
@@ -129,9 +137,23 @@ def test_what_is_wrong_is_issued_again_and_nothing_else(certs: Path) -> None:
 
 
 def test_a_leaf_lives_as_long_as_asked(tmp_path: Path) -> None:
-    bootstrap(tmp_path, Options(leaf_days=89))
+    bootstrap(tmp_path, Options(leaf_life=dt.timedelta(days=89)))
     left = read_identity(tmp_path / "gateway").leaf.not_valid_after_utc - dt.datetime.now(dt.UTC)
     assert dt.timedelta(days=88) < left < dt.timedelta(days=89)
+
+
+def test_a_leaf_lives_a_day_if_nothing_is_asked(certs: Path) -> None:
+    left = read_identity(certs / "gateway").leaf.not_valid_after_utc - dt.datetime.now(dt.UTC)
+    assert dt.timedelta(hours=23) < left < dt.timedelta(hours=24)
+
+
+def test_everything_is_issued_again_when_that_is_asked(certs: Path) -> None:
+    before = state(certs)
+    outcome = bootstrap(certs, Options(again=True))
+    assert len(outcome.changes) == len(IDENTITIES)
+    assert all("because that was asked for" in change for change in outcome.changes)
+    kept = {path for path in before if "ca" in path.parts or "offline-root" in path.parts}
+    assert set(before) - changed(before, state(certs)) == kept - {certs / "ca" / "issued.json"}
 
 
 @pytest.mark.parametrize(
@@ -148,9 +170,9 @@ def test_every_key_is_of_the_type_that_was_asked_for(
 
 
 def test_another_key_type_renews_the_leaves_and_keeps_the_ca(certs: Path) -> None:
-    ca_before = state(certs / "ca")
+    ca_before = state(certs / "ca" / "1")
     outcome = bootstrap(certs, Options(key_type="rsa"))
-    assert state(certs / "ca") == ca_before
+    assert state(certs / "ca" / "1") == ca_before
     assert len(outcome.changes) == len(IDENTITIES)
     assert all("its key type has changed" in change for change in outcome.changes)
 
@@ -165,7 +187,7 @@ def test_force_makes_a_new_ca_and_issues_everything_again(certs: Path) -> None:
 
 
 def test_an_unusable_ca_is_an_error_that_changes_nothing_and_force_heals(certs: Path) -> None:
-    (certs / "ca" / "issuing-private-key.pem").unlink()
+    (certs / "ca" / "1" / "issuing-private-key.pem").unlink()
     before = state(certs)
     with pytest.raises(AuthorityUnusable):
         bootstrap(certs, Options())
@@ -177,8 +199,34 @@ def test_an_unusable_ca_is_an_error_that_changes_nothing_and_force_heals(certs: 
 def test_leaves_of_a_ca_that_is_gone_are_issued_again(certs: Path) -> None:
     write_authority(certs, Authority.create())
     outcome = bootstrap(certs, Options())
-    assert len(outcome.changes) == len(IDENTITIES)
-    assert all("it was issued by another CA" in change for change in outcome.changes)
+    assert len(outcome.changes) == 1 + len(IDENTITIES)
+    assert outcome.changes[0].endswith("because the CAs have changed")
+    assert all("it was issued by another CA" in change for change in outcome.changes[1:])
+    assert bootstrap(certs, Options()).changes == ()
+
+
+def test_the_end_of_the_ca_is_told_in_time(tmp_path: Path) -> None:
+    three_years = dt.timedelta(days=3 * 365)
+    write_authority(
+        tmp_path,
+        Authority.create(now=dt.datetime.now(dt.UTC) - three_years + dt.timedelta(days=89)),
+    )
+    (note,) = bootstrap(tmp_path, Options()).notes
+    assert "replace it in time with `rotate-ca`" in note
+
+
+@pytest.mark.parametrize("file", ["ca-certificate.crt", "revoked.crl"])
+@pytest.mark.parametrize("content", [None, b"something else"])
+def test_what_is_trusted_is_put_right_and_no_leaf_issued(
+    certs: Path, file: str, content: bytes | None
+) -> None:
+    path = certs / "gateway" / file
+    path.unlink() if content is None else path.write_bytes(content)
+    before = state(certs)
+    outcome = bootstrap(certs, Options())
+    assert outcome.changes == ("1 folders: given the roots and revocation lists of now",)
+    assert {path.parent for path in changed(before, state(certs))} == {certs / "gateway"}
+    assert path.read_bytes() == (certs / "probe" / file).read_bytes()
 
 
 def test_a_key_that_was_opened_to_others_is_closed_again(certs: Path) -> None:

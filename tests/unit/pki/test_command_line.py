@@ -13,10 +13,11 @@ import bootstrap_certs
 from bootstrap_certs import main
 from pki.authority import Authority
 from pki.identities import IDENTITIES, identity_named
-from pki.identity_folder import write_identity
-from pki.layout import CA_FILES, IDENTITY_FILES
+from pki.identity_folder import read_identity, write_identity
+from pki.layout import CA_FILES, COMMON_CA_FILES, IDENTITY_FILES, OFFLINE_FILES
 from pki.show import certificates_table
 
+ALL_FILES = (*CA_FILES, *COMMON_CA_FILES, *OFFLINE_FILES, *IDENTITY_FILES)
 CERTS = Path(bootstrap_certs.__file__).parent.parent / "certs"
 
 
@@ -30,7 +31,8 @@ def test_runs_as_a_program_without_pythonpath_and_the_second_time_has_nothing_to
 ) -> None:
     first, second = run(), run()
     assert (first.returncode, first.stderr) == (0, "")
-    assert first.stdout.startswith("ca: made a root CA and an issuing CA\nvideo-queue: issued, ")
+    assert first.stdout.startswith("ca: made a root CA and an issuing CA\nrevoked.crl: signed, ")
+    assert first.stdout.count(": issued, ") == len(IDENTITIES)
     assert (second.returncode, second.stderr) == (0, "")
     assert second.stdout.startswith("Nothing to do: ")
     assert second.stdout.count("\n") == 1
@@ -41,20 +43,30 @@ def test_tells_which_file_may_be_given_to_whom(
 ) -> None:
     main(["--folder", certs])
     printed = capsys.readouterr().out
-    for file in (*CA_FILES, *IDENTITY_FILES):
+    for file in ALL_FILES:
         assert f"/{file.name}" in printed
         assert file.belongs in printed
     for identity in IDENTITIES:
         assert f"{identity.name}/ " in printed
 
 
-@pytest.mark.parametrize("days", ["0", "90", "-1", "1.5", "x", "٣٠٠"])
-def test_refuses_a_leaf_life_that_is_not_1_to_89_days(
-    certs: str, days: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("life", ["29s", "0m", "90d", "2161h"])
+def test_refuses_a_leaf_life_that_is_not_30_seconds_to_89_days(
+    certs: str, life: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
-        main(["--folder", certs, f"--leaf-days={days}"])
-    assert "is not 1 to 89" in capsys.readouterr().err
+        main(["--folder", certs, f"--leaf-life={life}"])
+    assert f"{life} is not 30s to 89d" in capsys.readouterr().err
+    assert not Path(certs).exists()
+
+
+@pytest.mark.parametrize("life", ["30", "d", "-1d", "1.5d", "1w", "\u0663d", "1d ", "", "1d2h"])
+def test_refuses_a_leaf_life_that_is_no_number_with_a_unit(
+    certs: str, life: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["--folder", certs, f"--leaf-life={life}"])
+    assert "is not a number with a unit, such as 90s, 30m, 24h or 30d" in capsys.readouterr().err
     assert not Path(certs).exists()
 
 
@@ -67,9 +79,16 @@ def test_refuses_a_service_owner_that_is_not_the_number_of_a_user(
     assert "is not the number of a user" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("days", ["1", "89"])
-def test_takes_the_shortest_and_the_longest_leaf_life(certs: str, days: str) -> None:
-    assert main(["--folder", certs, "--leaf-days", days]) == 0
+@pytest.mark.parametrize("life", ["30s", "89d"])
+def test_takes_the_shortest_and_the_longest_leaf_life(certs: str, life: str) -> None:
+    assert main(["--folder", certs, "--leaf-life", life]) == 0
+
+
+def test_what_belongs_to_all_commands_may_stand_before_and_behind(certs: str) -> None:
+    assert main(["--folder", certs, "--leaf-life", "30d", "renew", "--now"]) == 0
+    assert main(["renew", "--now", "--leaf-life", "30d", "--folder", certs]) == 0
+    left = read_identity(Path(certs) / "probe").leaf.not_valid_after_utc - dt.datetime.now(dt.UTC)
+    assert left > dt.timedelta(days=29)
 
 
 def test_the_password_of_the_browsers_file_is_shown_once(
@@ -94,7 +113,7 @@ def test_says_what_to_do_about_an_unusable_ca(
     certs: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["--folder", certs])
-    (Path(certs) / "ca" / "issuing-private-key.pem").unlink()
+    (Path(certs) / "ca" / "1" / "issuing-private-key.pem").unlink()
     capsys.readouterr()
     assert main(["--folder", certs]) == 1
     told = capsys.readouterr()
@@ -117,8 +136,8 @@ def test_show_makes_nothing(certs: str, capsys: pytest.CaptureFixture[str]) -> N
     assert not Path(certs).exists()
 
 
-def test_show_tells_names_ekus_and_days_left(tmp_path: Path, authority: Authority) -> None:
-    now = dt.datetime.now(dt.UTC)
+def test_show_tells_names_ekus_and_what_is_left(tmp_path: Path, authority: Authority) -> None:
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
     gateway, probe = identity_named("gateway"), identity_named("probe")
     in_ten_days, yesterday = now + dt.timedelta(days=10), now - dt.timedelta(days=1)
     for issued in (
@@ -130,9 +149,9 @@ def test_show_tells_names_ekus_and_days_left(tmp_path: Path, authority: Authorit
     (tmp_path / "console" / "certificate.crt").write_text("noise")
     lines = certificates_table(tmp_path, now=now).splitlines()
     rows = {line.split("  ")[0]: re.split(" {2,}", line)[1:] for line in lines}
-    assert rows["IDENTITY"] == ["DAYS LEFT", "EKU", "NAMES"]
+    assert rows["IDENTITY"] == ["LEFT", "EKU", "NAMES"]
     names = "spiffe://video-demo.test/gateway, gateway, localhost"
-    assert rows["gateway"] == ["10.0", "serverAuth, clientAuth", names]
+    assert rows["gateway"] == ["10.0d", "serverAuth, clientAuth", names]
     assert rows["probe"] == ["expired", "clientAuth", "spiffe://video-demo.test/probe"]
     assert rows["console"] == ["-", "-", "(damaged; run this without --show)"]
     assert rows["video-queue"] == ["-", "-", "(No such file or directory)"]
@@ -141,7 +160,7 @@ def test_show_tells_names_ekus_and_days_left(tmp_path: Path, authority: Authorit
 
 def test_the_page_in_certs_names_every_file_and_folder() -> None:
     page = (CERTS / "README.md").read_text()
-    for file in (*CA_FILES, *IDENTITY_FILES):
+    for file in ALL_FILES:
         assert f"{file.name}`" in page
     for identity in IDENTITIES:
         assert f"`{identity.name}/`" in page

@@ -93,21 +93,26 @@ def test_openssl_refuses_who_is_listed_and_nobody_else(
     assert "CRL has expired" in openssl_says(tmp_path)
 
 
+def context_of(home: Path, side: int) -> ssl.SSLContext:
+    context = ssl.SSLContext(side)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_LEAF
+    context.load_verify_locations(home / "ca-certificate.crt")
+    context.load_verify_locations(home / "revoked.crl")
+    context.load_cert_chain(home / "key-pair.pem")
+    return context
+
+
 def handshake(*, server: Path, client: Path) -> None:
     """Let a client in at a server that demands a revocation list of the client's CA."""
-    contexts = []
-    for side, home in ((ssl.PROTOCOL_TLS_SERVER, server), (ssl.PROTOCOL_TLS_CLIENT, client)):
-        context = ssl.SSLContext(side)
-        context.verify_mode = ssl.CERT_REQUIRED
-        context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_LEAF
-        context.load_verify_locations(home / "ca-certificate.crt")
-        context.load_verify_locations(home / "revoked.crl")
-        context.load_cert_chain(home / "key-pair.pem")
-        contexts.append(context)
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     sides = [
-        contexts[0].wrap_bio(to_server, to_client, server_side=True),
-        contexts[1].wrap_bio(to_client, to_server, server_hostname="video-queue"),
+        context_of(server, ssl.PROTOCOL_TLS_SERVER).wrap_bio(
+            to_server, to_client, server_side=True
+        ),
+        context_of(client, ssl.PROTOCOL_TLS_CLIENT).wrap_bio(
+            to_client, to_server, server_hostname="video-queue"
+        ),
     ]
     for _ in range(10):  # flights; TLS 1.3 needs three
         for side in sides.copy():

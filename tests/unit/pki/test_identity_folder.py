@@ -11,11 +11,19 @@ from hypothesis import strategies as st
 
 from pki.authority import Authority, Issued, KeyType
 from pki.identities import CLIENT, SERVER, identity_named
-from pki.identity_folder import Wanted, read_identity, reason_to_issue, write_identity
+from pki.identity_folder import (
+    Wanted,
+    read_identity,
+    reason_to_issue,
+    trusts,
+    write_identity,
+    write_trust,
+)
 from pki.pem import certificate_pem
 
 GATEWAY = identity_named("gateway")
-FILES = ("ca-certificate.crt", "certificate.crt", "private-key.pem", "key-pair.pem")
+FILES = ("certificate.crt", "private-key.pem", "key-pair.pem")
+TRUST = "ca-certificate.crt"
 DAY = dt.timedelta(days=1)
 NOW = dt.datetime.now(dt.UTC)
 
@@ -30,8 +38,14 @@ class Home:
     def write(self, issued: Issued) -> None:
         write_identity(self.folder, issued, self.authority.ca_pem)
 
-    def reason(self, *, key_type: KeyType = "ec", now: dt.datetime | None = None) -> str | None:
-        wanted = Wanted(GATEWAY, self.authority, key_type, now or dt.datetime.now(dt.UTC))
+    def reason(
+        self,
+        *,
+        key_type: KeyType = "ec",
+        now: dt.datetime | None = None,
+        revoked: frozenset[int] = frozenset(),
+    ) -> str | None:
+        wanted = Wanted(GATEWAY, self.authority, key_type, now or dt.datetime.now(dt.UTC), revoked)
         return reason_to_issue(self.folder, wanted)
 
 
@@ -57,9 +71,27 @@ def test_another_ca_of_the_same_name_issued_it(home: Home) -> None:
     assert home.reason() == "it was issued by another CA"
 
 
-def test_it_trusts_another_root(home: Home) -> None:
+def test_whom_it_trusts_is_no_reason(home: Home) -> None:
     write_identity(home.folder, home.authority.issue(GATEWAY), Authority.create().ca_pem)
-    assert home.reason() == "it was issued by another CA"
+    assert home.reason() is None
+
+
+@pytest.mark.parametrize(
+    ("ca_pem", "crl_pem", "is_so"),
+    [(b"ca", b"crl", True), (b"other", b"crl", False), (b"ca", b"other", False)],
+)
+def test_it_trusts_exactly_what_is_in_its_files(
+    tmp_path: Path, ca_pem: bytes, crl_pem: bytes, *, is_so: bool
+) -> None:
+    assert not trusts(tmp_path, b"ca", b"crl")
+    write_trust(tmp_path, ca_pem, crl_pem)
+    assert trusts(tmp_path, b"ca", b"crl") == is_so
+
+
+def test_it_is_revoked(home: Home) -> None:
+    serial = read_identity(home.folder).leaf.serial_number
+    assert home.reason(revoked=frozenset({serial + 1})) is None
+    assert home.reason(revoked=frozenset({serial})) == "it is revoked"
 
 
 def test_the_chain_lacks_the_issuing_ca(home: Home) -> None:
@@ -116,8 +148,19 @@ def test_less_than_a_third_of_its_life_is_left(home: Home) -> None:
     assert home.reason(now=NOW + 31 * DAY) == "less than a third of its life is left"
 
 
+@pytest.mark.parametrize("life", [dt.timedelta(seconds=60), dt.timedelta(hours=24)])
+def test_the_five_minutes_before_it_was_made_are_no_part_of_its_life(
+    home: Home, life: dt.timedelta
+) -> None:
+    home.write(home.authority.issue(GATEWAY, life=life))
+    made = dt.datetime.now(dt.UTC)
+    second = dt.timedelta(seconds=2)  # a certificate's times have no fractions
+    assert home.reason(now=made + life * 2 / 3 - second) is None
+    assert home.reason(now=made + life * 2 / 3 + second) == "less than a third of its life is left"
+
+
 def test_it_is_not_valid_yet(home: Home) -> None:
-    home.write(home.authority.issue(GATEWAY, not_before=NOW + DAY))
+    home.write(home.authority.issue(GATEWAY, not_before=NOW + DAY, not_after=NOW + 9 * DAY))
     assert home.reason(now=NOW) == "it is not valid yet by the clock of this machine"
     assert home.reason(now=NOW + 2 * DAY) is None
 
@@ -142,7 +185,7 @@ def test_a_secret_that_this_user_may_not_read_is_taken_to_be_right(
 def test_a_new_certificate_takes_the_browsers_old_one_away(home: Home) -> None:
     (home.folder / "client.p12").write_bytes(b"the old key")
     home.write(home.authority.issue(GATEWAY))
-    assert {path.name for path in home.folder.iterdir()} == set(FILES)
+    assert {path.name for path in home.folder.iterdir()} == {*FILES, TRUST}
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,131 @@
+"""The command line of bootstrap_certs.py."""
+
+import argparse
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from pki.authority import LEAF_LIFE
+from pki.durations import parse_duration, whole
+from pki.identities import IDENTITIES
+from pki.rollover import SETTLE
+from pki.rollover_state import Stage
+
+_DEFAULT_FOLDER: Final = Path(__file__).resolve().parents[2] / "certs"
+
+# RFC 5280, section 5.3.1: those that fit a leaf, and need no word of its CA.
+_REASONS: Final = {
+    "key-compromise": x509.ReasonFlags.key_compromise,
+    "affiliation-changed": x509.ReasonFlags.affiliation_changed,
+    "superseded": x509.ReasonFlags.superseded,
+    "cessation-of-operation": x509.ReasonFlags.cessation_of_operation,
+    "privilege-withdrawn": x509.ReasonFlags.privilege_withdrawn,
+}
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return the parser; what is asked for is `command`, or None for a plain run."""
+    main = argparse.ArgumentParser(description=description)
+    _add_common(main)
+    main.set_defaults(
+        folder=_DEFAULT_FOLDER, leaf_life=LEAF_LIFE, key_type="ec", service_owner=None, now=False
+    )
+    main.add_argument(
+        "--pkcs12",
+        nargs="?",
+        const="client/uploader",
+        choices=[identity.name for identity in IDENTITIES if not identity.is_service],
+        help="also write client.p12, to import into a browser (default: of client/uploader)",
+    )
+    main.add_argument(
+        "--force", action="store_true", help="start afresh: a new CA, and everything issued again"
+    )
+    main.add_argument("--show", action="store_true", help="show what there is, change nothing")
+
+    commands = main.add_subparsers(
+        dest="command", metavar="COMMAND", title="commands (none: make what is missing or due)"
+    )
+    renew = commands.add_parser("renew", help="stay, and renew whatever is due")
+    renew.add_argument("--now", action="store_true", help="issue every leaf again, once, and end")
+    renew.add_argument(
+        "--every",
+        type=_duration("1s", "1h"),
+        metavar="TIME",
+        help="how often to look (default: 60s, or less if leaves live less than 9m)",
+    )
+    check = commands.add_parser("check", help="say what is not in order, change nothing")
+    revoke = commands.add_parser("revoke", help="make leaves worthless, and issue others")
+    revoke.add_argument(
+        "what",
+        metavar="IDENTITY|SERIAL",
+        help="every leaf of an identity, or one by its serial number as the services log it",
+    )
+    revoke.add_argument("--reason", choices=_REASONS, help="why, to be published with it")
+    rotate = commands.add_parser(
+        "rotate-ca", help="replace the CA with no downtime, stage by stage (none: how far it is)"
+    )
+    rotate.add_argument("stage", nargs="?", choices=[str(stage) for stage in Stage])
+    rotate.add_argument(
+        "--settle",
+        type=_duration("0s", "30d"),
+        default=SETTLE,
+        metavar="TIME",
+        help="how long until every service has loaded what changed (default: 10s); "
+        "longer if you copy files to other machines",
+    )
+    for command in (renew, check, revoke, rotate):
+        _add_common(command)
+    return main
+
+
+def revocation_reason(name: str | None) -> x509.ReasonFlags | None:
+    """Return what `--reason` means."""
+    return _REASONS[name] if name else None
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """Add what may be given before a command and behind it; the defaults are set but once."""
+
+    def add(name: str, **options: object) -> None:
+        parser.add_argument(name, default=argparse.SUPPRESS, **options)  # type: ignore[arg-type]
+
+    add("--folder", type=Path, help="where to (default: certs/)")
+    add(
+        "--leaf-life",
+        type=_duration("30s", "89d"),
+        metavar="TIME",
+        help=f"life of what is issued now, 30s to 89d (default: {whole(LEAF_LIFE)})",
+    )
+    add(
+        "--key-type",
+        choices=("ec", "rsa"),
+        help="ECDSA P-256 (default) or RSA-2048; the CA keeps its own",
+    )
+    add(
+        "--service-owner",
+        type=_user_id,
+        metavar="UID",
+        help="as root: give the services' files to this user, the rest to the folder's owner",
+    )
+
+
+def _duration(shortest: str, longest: str) -> Callable[[str], dt.timedelta]:
+    def parse(text: str) -> dt.timedelta:
+        try:
+            duration = parse_duration(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+        if parse_duration(shortest) <= duration <= parse_duration(longest):
+            return duration
+        raise argparse.ArgumentTypeError(f"{text} is not {shortest} to {longest}")
+
+    return parse
+
+
+def _user_id(text: str) -> int:
+    if text.isdecimal() and int(text) < 2**31:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is not the number of a user")

@@ -1,0 +1,58 @@
+"""Where a run is at work, alone, and with which options."""
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pki.authority import LEAF_LIFE, KeyType
+from pki.identities import IDENTITIES, Identity
+from pki.layout import CA_FOLDER, OFFLINE_FOLDER
+from pki.ownership import Ownership
+from pki.store import Owner, locked, remove_unfinished
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line can ask for; the defaults are those of its options."""
+
+    leaf_life: dt.timedelta = LEAF_LIFE
+    key_type: KeyType = "ec"
+    force: bool = False
+    again: bool = False
+    pkcs12: Identity | None = None
+    service_owner: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folder with everything in it, and who shall own what is written there."""
+
+    folder: Path
+    options: Options
+    ownership: Ownership | None = None
+
+    def owner_of(self, identity: Identity | None) -> Owner | None:
+        """Return who shall own a file of `identity` (None: of the CA); None: who runs this."""
+        return self.ownership.of(identity) if self.ownership else None
+
+
+@contextlib.contextmanager
+def opened(
+    folder: Path, options: Options, on_wait: Callable[[], object] = lambda: None
+) -> Iterator[Place]:
+    """Hold `folder` alone, without what a run that was killed has left there.
+
+    `on_wait` is called if another run is at work, before waiting for its end. Raises `PkiError`,
+    and `OSError` if the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ownership = None
+    if options.service_owner is not None:
+        ownership = Ownership.under(folder, options.service_owner)
+    with locked(folder, on_wait):
+        names = (CA_FOLDER, OFFLINE_FOLDER, *(identity.name for identity in IDENTITIES))
+        for path in (folder, *(folder / name for name in names)):
+            remove_unfinished(path)
+        yield Place(folder, options, ownership)

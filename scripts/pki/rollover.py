@@ -1,0 +1,139 @@
+"""Replacing the CA with no downtime, in three stages, each of them checked before the next.
+
+trust   a new CA is made, and everybody trusts both; the old one still issues
+issue   the new one issues, and every leaf is issued again
+drop    nobody trusts the old one any longer
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pki.authority import Authority, common_name
+from pki.ca_folder import end_of, write_authority
+from pki.durations import whole
+from pki.errors import StageNotAllowed
+from pki.place import Options, Place, opened
+from pki.reconcile import reconcile
+from pki.rollover_state import Authorities, Rollover, Stage, write_rollover
+from pki.survey import survey
+
+# A service looks at its folder every 5 seconds; after twice that it has what lies there.
+SETTLE: Final = dt.timedelta(seconds=10)
+
+_DOES: Final = {
+    Stage.TRUST: "makes a new CA, which everybody trusts beside the old one",
+    Stage.ISSUE: "has every leaf issued again, by the new CA",
+    Stage.DROP: "takes the old CA away, which then nobody trusts any longer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a rollover has come, what is next, and what speaks against it (nothing: allowed)."""
+
+    now: str
+    next: Stage
+    obstacles: tuple[str, ...]
+
+    def lines(self) -> Iterator[str]:
+        """Yield it for people."""
+        yield self.now
+        yield f"Next: rotate-ca {self.next} {_DOES[self.next]}."
+        yield "It is not allowed yet:" if self.obstacles else "It is allowed."
+        yield from (f"  {obstacle}" for obstacle in self.obstacles)
+
+
+def standing(
+    folder: Path, options: Options, settle: dt.timedelta = SETTLE, *, on_wait: Callable[[], object]
+) -> Standing:
+    """Look how far it has come. Raises `PkiError`, and `OSError` if the folder cannot be used."""
+    with opened(folder, options, on_wait) as place:
+        return _standing(place, _load(place), settle)
+
+
+def rotate(
+    folder: Path,
+    options: Options,
+    stage: Stage,
+    settle: dt.timedelta = SETTLE,
+    *,
+    on_wait: Callable[[], object] = lambda: None,
+) -> tuple[str, ...]:
+    """Go through `stage`, or finish it if a run was killed in it; return what was changed.
+
+    `settle` is how long it takes until every service has loaded what lies in its folder. Raises
+    `StageNotAllowed` with all that speaks against it, `PkiError`, and `OSError`.
+    """
+    with opened(folder, options, on_wait) as place:
+        authorities = _load(place)
+        rollover = authorities.rollover
+        if rollover and rollover.stage is stage and not rollover.completed:
+            return tuple(reconcile(place, authorities))
+        found = _standing(place, authorities, settle)
+        if stage is not found.next:
+            raise StageNotAllowed(
+                f"Stage {stage} is not the next one, {found.next} is. {found.now}"
+            )
+        if found.obstacles:
+            raise StageNotAllowed(
+                f"Stage {stage} is not allowed yet: {'; '.join(found.obstacles)}."
+            )
+        changes = []
+        if stage is Stage.TRUST:
+            generation = authorities.present[-1].generation + 1
+            new = Authority.create(key_type=options.key_type, generation=generation)
+            write_authority(folder, new)
+            changes.append(f"ca: made {common_name(new.root)}")
+        else:
+            write_rollover(folder, Rollover(stage), owner=place.owner_of(None))
+        return (*changes, *reconcile(place, _load(place)))
+
+
+def _load(place: Place) -> Authorities:
+    authorities = Authorities.load(place.folder, now=dt.datetime.now(dt.UTC))
+    if authorities is None:
+        raise StageNotAllowed("There is no CA yet; run this without a command to make one.")
+    return authorities
+
+
+def _standing(place: Place, authorities: Authorities, settle: dt.timedelta) -> Standing:
+    now = dt.datetime.now(dt.UTC)
+    rollover = authorities.rollover
+    next_stage = _NEXT[rollover.stage if rollover else None]
+    if rollover and not rollover.completed:
+        return Standing(
+            f"{_describe(authorities)} A run was killed in stage {rollover.stage}.",
+            rollover.stage,
+            (),
+        )
+    faults = [
+        f"{fault} (run this without a command)"
+        for fault in survey(place, authorities, now).faults()
+    ]
+    if rollover and rollover.completed and (left := rollover.completed + settle - now) > _NO_TIME:
+        faults.append(
+            f"{left.total_seconds():.0f}s are left of the {whole(settle)} in which every service "
+            "loads what changed"
+        )
+    return Standing(_describe(authorities), next_stage, tuple(faults))
+
+
+def _describe(authorities: Authorities) -> str:
+    issuing = common_name(authorities.issuing.root)
+    if authorities.rollover is None:
+        end = end_of(authorities.issuing)
+        return f"No rollover is under way. Everybody trusts {issuing}, until {end:%F}."
+    trusted = " and ".join(common_name(authority.root) for authority in authorities.trusted)
+    return f"Stage {authorities.rollover.stage}: everybody trusts {trusted}; {issuing} issues."
+
+
+_NO_TIME: Final = dt.timedelta(0)
+_NEXT: Final = {
+    None: Stage.TRUST,
+    Stage.TRUST: Stage.ISSUE,
+    Stage.ISSUE: Stage.DROP,
+    Stage.DROP: Stage.DROP,
+}
