@@ -78,7 +78,7 @@ def read_record(folder: Path) -> Record:
     """Read the record below `folder`; empty if there is none yet. Raises `RecordUnusable`."""
     path = folder / CA_FOLDER / ISSUED.name
     try:
-        return Record(tuple(_leaf(line) for line in json.loads(path.read_bytes())))
+        return Record(tuple(map(_leaf, json.loads(path.read_bytes())["issued"])))
     except FileNotFoundError:
         # It was written first, so it was there; who is revoked must not be forgotten with it.
         if (folder / CA_FOLDER / REVOKED.name).exists():
@@ -90,7 +90,7 @@ def read_record(folder: Path) -> Record:
 
 def write_record(folder: Path, record: Record, *, owner: Owner | None) -> None:
     """Write the record below `folder`."""
-    text = json.dumps([_line(leaf) for leaf in record.leaves], indent=1)
+    text = json.dumps({"issued": [_line(leaf) for leaf in record.leaves]}, indent=1)
     path = folder / CA_FOLDER / ISSUED.name
     write_atomically(path, text.encode() + b"\n", ISSUED.mode, owner)
 

@@ -24,7 +24,9 @@ def reason_to_sign(
             return "the CAs have changed"
         if not all(_holds(authority, crl, record) for authority, crl in pairs):
             return "it is to hold other leaves"
-        if any(now > _due(crl) or now < crl.last_update_utc for crl in crls):
+        if any(now < crl.last_update_utc for crl in crls):
+            return "it is not valid yet by the clock of this machine"
+        if any(now > _due(crl) for crl in crls):
             return "a third of its life is over"
     except FileNotFoundError:
         return "there was none"

@@ -1,6 +1,7 @@
 """What the tests of the PKI share: a CA of either key type, and the script as a process."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,8 @@ import pytest
 
 import bootstrap_certs
 from pki.authority import Authority, KeyType
+from pki.bootstrap import bootstrap
+from pki.place import Options
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -29,6 +32,26 @@ def key_type(request: pytest.FixtureRequest) -> KeyType:
 def typed_authority(key_type: KeyType) -> Authority:
     """A CA whose own keys are of `key_type`."""
     return Authority.create(key_type=key_type)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes are killed in these tests, but the power never fails."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder after its first run, which no test may change."""
+    folder = tmp_path_factory.mktemp("made")
+    bootstrap(folder, Options())
+    return folder
+
+
+@pytest.fixture
+def certs(made: Path, tmp_path: Path) -> Path:
+    """A folder after its first run."""
+    return shutil.copytree(made, tmp_path / "certs")
 
 
 @pytest.fixture

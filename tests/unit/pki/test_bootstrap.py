@@ -45,13 +45,6 @@ def current_authority(folder: Path) -> Authority:
 
 
 @pytest.fixture
-def certs(tmp_path: Path) -> Path:
-    """A folder after its first run."""
-    bootstrap(tmp_path, Options())
-    return tmp_path
-
-
-@pytest.fixture
 def strict_umask() -> Iterator[None]:
     before = os.umask(0o077)
     yield

@@ -3,7 +3,6 @@
 import datetime as dt
 import shutil
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from pki.authority import Authority
 from pki.crl import Revoked
 from pki.identities import identity_named
 from pki.identity_folder import write_identity
+from tests.unit.pki.verifiers import handshake, openssl_says
 
 HOUR = dt.timedelta(hours=1)
 QUEUE, GATEWAY = identity_named("video-queue"), identity_named("gateway")
@@ -54,23 +54,6 @@ def test_a_newer_list_has_a_higher_number(authority: Authority) -> None:
     assert numbers == sorted(set(numbers))
 
 
-def openssl_says(folder: Path) -> str:
-    """Return what `openssl verify` objects to, "" for nothing."""
-    ended = subprocess.run(
-        [
-            *("openssl", "verify", "-x509_strict", "-crl_check"),
-            *("-CAfile", folder / "ca-certificate.crt", "-CRLfile", folder / "revoked.crl"),
-            *("-untrusted", folder / "certificate.crt", folder / "certificate.crt"),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    assert (ended.returncode == 0) == (not ended.stderr)
-    return ended.stderr
-
-
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl program is not installed")
 def test_openssl_refuses_who_is_listed_and_nobody_else(
     tmp_path: Path, typed_authority: Authority
@@ -91,37 +74,6 @@ def test_openssl_refuses_who_is_listed_and_nobody_else(
         crl_pem=typed_authority.crl(next_update=dt.datetime.now(dt.UTC) - HOUR),
     )
     assert "CRL has expired" in openssl_says(tmp_path)
-
-
-def context_of(home: Path, side: int) -> ssl.SSLContext:
-    context = ssl.SSLContext(side)
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_CRL_CHECK_LEAF
-    context.load_verify_locations(home / "ca-certificate.crt")
-    context.load_verify_locations(home / "revoked.crl")
-    context.load_cert_chain(home / "key-pair.pem")
-    return context
-
-
-def handshake(*, server: Path, client: Path) -> None:
-    """Let a client in at a server that demands a revocation list of the client's CA."""
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    sides = [
-        context_of(server, ssl.PROTOCOL_TLS_SERVER).wrap_bio(
-            to_server, to_client, server_side=True
-        ),
-        context_of(client, ssl.PROTOCOL_TLS_CLIENT).wrap_bio(
-            to_client, to_server, server_hostname="video-queue"
-        ),
-    ]
-    for _ in range(10):  # flights; TLS 1.3 needs three
-        for side in sides.copy():
-            try:
-                side.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
-            sides.remove(side)
-    assert not sides
 
 
 @pytest.mark.parametrize("is_first", [True, False])

@@ -1,18 +1,27 @@
 """Whenever a run is killed, and however many run at once, the next one leaves all in order."""
 
+import datetime as dt
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from mtls.identity import load_identity
 
 import pytest
 
 from pki import store
 from pki.bootstrap import bootstrap
+from pki.crl import parse_crls, revoked_in
 from pki.errors import FolderBusy
 from pki.identities import IDENTITIES
+from pki.identity_folder import read_identity
 from pki.place import Options
+from pki.revoke import revoke
+from pki.rollover import rotate, standing
+from pki.rollover_state import Stage
 from pki.store import locked
 
 TIMEOUT = 60  # seconds
@@ -54,8 +63,9 @@ class Killed(BaseException):
 
 
 def run_until_rename(
-    count: int, options: Options, folder: Path, monkeypatch: pytest.MonkeyPatch
+    count: int, run: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Run until the rename of that number, from 0."""
     renames = iter(range(count))
     rename = Path.rename
 
@@ -67,7 +77,7 @@ def run_until_rename(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", counted)
         with pytest.raises(Killed):
-            bootstrap(folder, options)
+            run()
 
 
 def assert_next_run_heals(folder: Path) -> None:
@@ -89,7 +99,7 @@ def environment() -> dict[str, str]:
 def test_a_first_run_may_stop_before_any_rename(
     tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_until_rename(count, Options(), tmp_path, monkeypatch)
+    run_until_rename(count, lambda: bootstrap(tmp_path, Options()), monkeypatch)
     assert_next_run_heals(tmp_path)
 
 
@@ -98,7 +108,7 @@ def test_a_fresh_start_may_stop_before_any_rename(
     tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bootstrap(tmp_path, Options())
-    run_until_rename(count, Options(force=True), tmp_path, monkeypatch)
+    run_until_rename(count, lambda: bootstrap(tmp_path, Options(force=True)), monkeypatch)
     assert_next_run_heals(tmp_path)
 
 
@@ -113,6 +123,79 @@ def test_a_process_may_be_killed(tmp_path: Path, count: int, environment: dict[s
     assert killed.returncode == -signal.SIGKILL
     assert any(path.name.startswith(".unfinished-") for path in tmp_path.rglob("*"))
     assert_next_run_heals(tmp_path)
+
+
+# A rollover's first stage makes a CA (6 renames), signs the lists, gives each identity both, and
+# says that it is complete; the second says what it wants before it issues; the third discards two
+# folders at its end.
+STAGE_RENAMES = {
+    Stage.TRUST: 6 + 1 + 2 * len(IDENTITIES) + 1,
+    Stage.ISSUE: 1 + 1 + 5 * len(IDENTITIES) + 1,
+    Stage.DROP: 1 + 1 + 2 * len(IDENTITIES) + 2,
+}
+AT_ONCE = dt.timedelta(0)
+
+
+@pytest.mark.parametrize(
+    ("stage", "count"),
+    [
+        (stage, count)
+        for stage, last in STAGE_RENAMES.items()
+        for count in (0, 1, 5, 6, 7, 9, last - 2, last - 1)
+    ],
+)
+@pytest.mark.parametrize("by", ["the same command", "a plain run"])
+def test_a_stage_of_a_rollover_may_stop_before_any_rename(
+    certs: Path, stage: Stage, count: int, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for earlier in list(Stage)[: list(Stage).index(stage)]:
+        rotate(certs, Options(), earlier, AT_ONCE)
+    run_until_rename(count, lambda: rotate(certs, Options(), stage, AT_ONCE), monkeypatch)
+    for identity in IDENTITIES:  # a service that is restarted now comes up
+        load_identity(certs / identity.name, roles=frozenset())
+    if by == "a plain run":
+        bootstrap(certs, Options())
+    stages = list(Stage)[list(Stage).index(stage) :]
+    if standing(certs, Options(), AT_ONCE, on_wait=lambda: None).next is not stage:
+        stages.pop(0)
+    for left in stages:
+        rotate(certs, Options(), left, AT_ONCE)
+    assert sorted(path.name for path in (certs / "ca").iterdir()) == [
+        "2",
+        "issued.json",
+        "revoked.crl",
+    ]
+    assert [path.name for path in (certs / "offline-root").iterdir()] == ["2"]
+    assert_next_run_heals(certs)
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_a_stage_takes_as_many_renames_as_are_tried(
+    certs: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for earlier in list(Stage)[: list(Stage).index(stage)]:
+        rotate(certs, Options(), earlier, AT_ONCE)
+    run_until_rename(
+        STAGE_RENAMES[stage] - 1, lambda: rotate(certs, Options(), stage, AT_ONCE), monkeypatch
+    )
+
+
+# Revoking writes the record, then the new leaf's line in it, the list, five files for the
+# identity and two for each of the others.
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 18, 19])
+def test_a_revocation_may_stop_before_any_rename(
+    certs: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = read_identity(certs / "gateway").leaf.serial_number
+    run_until_rename(count, lambda: revoke(certs, Options(), "gateway"), monkeypatch)
+    if count:
+        bootstrap(certs, Options())
+    else:
+        revoke(certs, Options(), "gateway")
+    (crl,) = parse_crls((certs / "probe" / "revoked.crl").read_bytes())
+    assert revoked_in(crl) == {old: None}
+    assert read_identity(certs / "gateway").leaf.serial_number != old
+    assert_next_run_heals(certs)
 
 
 def test_runs_at_once_take_turns_and_only_the_first_has_work(
