@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mtls.certificates import Role
 from mtls.errors import MtlsError
@@ -18,6 +18,7 @@ from mtls.identity_source import IdentitySource
 from mtls.metrics import EXPIRY, RENEWALS
 
 import structlog
+from cryptography import x509
 from watchfiles import awatch
 
 _log = structlog.get_logger(__name__)
@@ -76,12 +77,7 @@ class _Watch:
         self._last_refusal = ""
         EXPIRY.track(found)
         RENEWALS.labels(name, "taken").inc()
-        _log.info(
-            "identity.renewed",
-            identity=name,
-            serial=found.serial,
-            expires=found.certificate.not_valid_after_utc.isoformat(),
-        )
+        _log.info("identity.renewed", identity=name, **described(found))
 
     def _refuse(self, name: str, reason: str) -> None:
         if reason == self._last_refusal:
@@ -96,6 +92,17 @@ class _Watch:
             kept=kept.serial,
             expires=kept.certificate.not_valid_after_utc.isoformat(),
         )
+
+
+def described(identity: Identity) -> dict[str, Any]:
+    """Return what tells an identity from the one before it, for the log."""
+    revocations = identity.revocations
+    return {
+        "serial": identity.serial,
+        "expires": identity.certificate.not_valid_after_utc.isoformat(),
+        "roots": len(x509.load_pem_x509_certificates(identity.ca_pem)),
+        "revoked": len(revocations.certificates) if revocations else None,
+    }
 
 
 def _check_successor(current: Identity, found: Identity) -> None:

@@ -1,8 +1,9 @@
 """A stack whose certificates change while it runs, and what its services say of that."""
 
 import asyncio
+import datetime as dt
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,19 +11,25 @@ from typing import Final
 
 from mtls.certificates import Role
 from mtls.http_endpoint import client_context
-from mtls.identity import load_identity
+from mtls.identity import Identity, load_identity
+from mtls.identity_watch import described
 
 from cryptography import x509
 
-from local_stack import Event, Service, Stack
+from local_stack import Event, Service, Stack, running_stack
 from pki.authority import Authority, Issued
+from pki.bootstrap import bootstrap
 from pki.crl import Revoked
-from pki.identities import IDENTITIES, identity_named
 from pki.identity_folder import write_identity
-from pki.layout import REVOKED
+from pki.layout import REVOKED, ROOT_CERTIFICATE
+from pki.place import Options
+from pki.revoke import revoke
+from pki.rollover import rotate
+from pki.rollover_state import Authorities, Stage
 from pki.store import write_atomically
 
 _SECONDS: Final = 30
+_AT_ONCE: Final = dt.timedelta(0)
 
 
 class Rotating:
@@ -36,41 +43,36 @@ class Rotating:
         """Who issues now."""
         return self.stack.authority
 
-    def issue_from(self, authority: Authority) -> None:
-        """Let another CA issue from now on."""
-        self.stack = replace(self.stack, authority=authority)
-
     @property
     def services(self) -> Mapping[str, Service]:
         """The services by the names of their identities."""
         return {"video-queue": self.queue, "gateway": self.gateway, "transcoder": self.worker}
 
-    async def rotate(self, ca_pem: bytes = b"", crl_pem: bytes = b"") -> None:
-        """Issue every identity anew, from `authority`; without arguments it alone is trusted."""
-        since = self.positions()
-        serials = {
-            identity.name: self.write(identity.name, ca_pem=ca_pem, crl_pem=crl_pem)
-            for identity in IDENTITIES
-        }
-        await self.taken_over(serials, since)
+    async def rotate(self) -> None:
+        """Issue every identity anew."""
+        await self._taken_over(lambda: bootstrap(self.stack.certs, Options(again=True)))
 
-    def write(
-        self, name: str, issued: Issued | None = None, *, ca_pem: bytes = b"", crl_pem: bytes = b""
-    ) -> str:
-        """Write one identity's folder; return the serial number of its new certificate."""
-        issued = issued or self.authority.issue(identity_named(name))
-        write_identity(
-            self.stack.certs / name,
-            issued,
-            ca_pem or self.authority.ca_pem,
-            crl_pem=crl_pem or self.authority.crl(),
-        )
-        return serial_of(issued.certificate)
+    async def change_ca(self, stage: Stage) -> None:
+        """Go through one stage of a change of the CA."""
+        await self._taken_over(lambda: rotate(self.stack.certs, Options(), stage, _AT_ONCE))
+        authorities = Authorities.load(self.stack.certs, now=dt.datetime.now(dt.UTC))
+        assert authorities
+        self.stack = replace(self.stack, authority=authorities.issuing)
 
-    def revoke(self, name: str, *serials: int) -> None:
-        """Write new revocation lists into the folder of `name`: its service is to know of them."""
-        crl_pem = self.authority.crl(Revoked(serial) for serial in serials)
+    async def revoke(self, what: str) -> None:
+        """Revoke the certificates of an identity, which is given another."""
+        await self._taken_over(lambda: revoke(self.stack.certs, Options(), what))
+
+    def publish(self, name: str, *serials: int) -> None:
+        """Give the service `name` a list of our own of what is revoked."""
+        crl_pem = self.authority.crl(map(Revoked, serials))
         write_atomically(self.stack.certs / name / REVOKED.name, crl_pem, REVOKED.mode)
+
+    def write(self, name: str, issued: Issued) -> None:
+        """Give the service `name` a certificate of our own."""
+        folder = self.stack.certs / name
+        ca_pem, crl_pem = ((folder / f.name).read_bytes() for f in (ROOT_CERTIFICATE, REVOKED))
+        write_identity(folder, issued, ca_pem, crl_pem=crl_pem)
 
     async def said(self, name: str, wanted: Event, *, since: int) -> Event:
         """Return the first event of a service after `since` that has these fields."""
@@ -85,16 +87,26 @@ class Rotating:
         """Return where each service's log ends now."""
         return {name: service.log.position() for name, service in self.services.items()}
 
-    async def taken_over(self, serials: Mapping[str, str], since: Mapping[str, int]) -> None:
-        """Return when every service shows its new certificate to whoever it meets."""
-        for name in self.services:
-            wanted = {"event": "identity.renewed", "serial": serials[name]}
-            await self.said(name, wanted, since=since[name])
-            if name != "video-queue":  # which calls nobody
-                wanted["event"] = "channel.renewed"
-                await self.said(name, wanted, since=since[name])
-        for name in ("video-queue", "gateway"):
-            assert await asyncio.to_thread(self.served_serial, name) == serials[name]
+    async def _taken_over(self, change: Callable[[], object]) -> None:
+        """Make a change to the folders; return when every service has taken over its own."""
+        since, before = self.positions(), self._identities()
+        await asyncio.to_thread(change)
+        for name, identity in self._identities().items():
+            if identity == before[name]:
+                continue
+            renewed = {"event": "identity.renewed", **described(identity)}
+            await self.said(name, renewed, since=since[name])
+            if name != "video-queue" and shown_by(identity) != shown_by(before[name]):
+                moved = {"event": "channel.renewed", "serial": identity.serial}
+                await self.said(name, moved, since=since[name])
+            if name != "transcoder":
+                assert await asyncio.to_thread(self.served_serial, name) == identity.serial
+
+    def _identities(self) -> Mapping[str, Identity]:
+        return {
+            name: load_identity(self.stack.certs / name, roles=frozenset())
+            for name in self.services
+        }
 
     def served_serial(self, name: str) -> str:
         """Return the serial number of the certificate that a new connection is shown."""
@@ -115,20 +127,16 @@ def serial_of(certificate: x509.Certificate) -> str:
     return f"{certificate.serial_number:x}"
 
 
+def shown_by(identity: Identity) -> tuple[bytes, bytes]:
+    """Return what a client shows and whom it trusts."""
+    return identity.chain_pem, identity.ca_pem
+
+
 @contextmanager
 def rotating_stack(folder: Path) -> Iterator[Rotating]:
-    """Start all services, with revocation lists."""
-    stack = Stack(folder)
-    for identity in IDENTITIES:
-        write_identity(
-            stack.certs / identity.name,
-            stack.authority.issue(identity),
-            stack.authority.ca_pem,
-            crl_pem=stack.authority.crl(),
-        )
+    """Start all services, and nothing that renews their certificates: the tests do that."""
     with (
-        stack.start_queue() as queue,
-        stack.start_gateway(queue.address) as gateway,
+        running_stack(folder) as (stack, queue, gateway),
         stack.start_transcoder(queue.address) as worker,
     ):
         yield Rotating(stack, queue, gateway, worker)

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from pki.authority import Authority
+from pki.bootstrap import bootstrap
 from pki.identities import identity_named
 from pki.layout import KEY_PAIR, REVOKED, ROOT_CERTIFICATE
+from pki.place import Options
 from tests.mtls.load import steady_load
-from tests.mtls.rotating import Rotating
+from tests.mtls.rotating import Rotating, serial_of
 
 HOUR = dt.timedelta(hours=1)
 
@@ -85,7 +87,8 @@ async def test_is_refused_and_the_old_files_serve_on(
     folder, authority = rotating.stack.certs / name, rotating.authority
     issued = authority.issue(identity_named(name))
     since = rotating.positions()
-    serial = rotating.write(name, issued)
+    rotating.write(name, issued)
+    serial = serial_of(issued.certificate)
     renewed = {"event": "identity.renewed", "serial": serial}
     await rotating.said(name, renewed, since=since[name])
     try:
@@ -101,7 +104,5 @@ async def test_is_refused_and_the_old_files_serve_on(
             await load.more()
         assert load.failed == []
     finally:
-        since = rotating.positions()
-        serial = rotating.write(name)
-        renewed["serial"] = serial
-        await rotating.said(name, renewed, since=since[name])
+        bootstrap(rotating.stack.certs, Options())  # mends what is broken
+        await rotating.rotate()

@@ -2,9 +2,13 @@
 
 from typing import Final
 
-from pki.authority import Authority
+import pytest
+
+from impostors import Impostor
+from pki.rollover_state import Stage
 from tests.mtls.load import steady_load
 from tests.mtls.rotating import Rotating
+from tests.mtls.servers import Server, gateway_server, queue_server
 
 ROTATIONS: Final = 20
 
@@ -29,21 +33,38 @@ TROUBLE: Final = {
 
 async def test_twenty_rotations_and_a_change_of_the_ca_lose_no_request(rotating: Rotating) -> None:
     since = rotating.positions()
-    old, new = rotating.authority, Authority.create()
-    both = (old.ca_pem + new.ca_pem, old.crl() + new.crl())
     async with steady_load(rotating.stack, rotating.gateway) as load:
         await load.more()
         for _ in range(ROTATIONS):
             await rotating.rotate()
             await load.more()
-        await rotating.rotate(*both)  # trust both,
-        await load.more()
-        rotating.issue_from(new)
-        await rotating.rotate(*both)  # issue from the new one,
-        await load.more()
-        await rotating.rotate()  # trust it alone
-        await load.more()
+        for stage in Stage:
+            await rotating.change_ca(stage)
+            await load.more()
     assert load.failed == []
     for name, service in rotating.services.items():
         events = service.log.events(since[name])
         assert [event for event in events if event["event"] in TROUBLE] == [], name
+
+
+@pytest.mark.parametrize("name", ["video-queue", "gateway"])
+async def test_after_a_change_of_the_ca_the_old_one_is_a_stranger(
+    rotating: Rotating, name: str
+) -> None:
+    """Until the last stage its certificates are good."""
+
+    def server() -> Server:
+        if name == "gateway":
+            return gateway_server(rotating.stack, rotating.gateway)
+        return queue_server(rotating.stack, rotating.queue, rotating.gateway)
+
+    client = server().client
+    old, stolen = rotating.authority, rotating.authority.issue(client)
+    await rotating.change_ca(Stage.TRUST)
+    await server().serves(stolen)
+    await rotating.change_ca(Stage.ISSUE)
+    assert rotating.authority.root != old.root
+    await server().serves(stolen)
+    await rotating.change_ca(Stage.DROP)
+    await server().refuses(Impostor("old CA", stolen), reason="unknown_ca")
+    await server().serves(rotating.authority.issue(client))

@@ -33,8 +33,8 @@ GATEWAY = identity_named("gateway")
 async def revoke(rotating: Rotating, name: str, issued: Issued) -> None:
     """Return when the service knows of it."""
     since = rotating.positions()
-    rotating.revoke(name, issued.certificate.serial_number)
-    await rotating.said(name, {"event": "identity.renewed"}, since=since[name])
+    rotating.publish(name, issued.certificate.serial_number)
+    await rotating.said(name, {"event": "identity.renewed", "revoked": 1}, since=since[name])
 
 
 async def test_the_gateway_refuses_it_in_the_handshake(rotating: Rotating) -> None:
