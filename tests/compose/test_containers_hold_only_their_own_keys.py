@@ -11,11 +11,12 @@ from docker.models.containers import Container
 
 from pki.identities import IDENTITIES
 from tests.compose.neighbour import neighbour
-from tests.compose.programs import program
+from tests.compose.programs import program, run
 from tests.compose.project import SERVICES, Project, identities_of
 from tests.compose.public_keys import PUBLIC_KEYS
 
-CA_CERTIFICATES = ("ca/ca-certificate.crt", "ca/issuing-certificate.crt")
+ROOT, ISSUING = "ca/1/ca-certificate.crt", "ca/1/issuing-certificate.crt"
+ALL_IDENTITIES = {identity.name for identity in IDENTITIES}
 
 
 def fingerprint(certificate: Path) -> str:
@@ -31,7 +32,7 @@ def owners(project: Project) -> dict[str, str]:
     """Return whose key it is, by the fingerprint that find_keys.py prints."""
     certs = project.folder / "certs"
     leaves = {fingerprint(certs / i.name / "certificate.crt"): i.name for i in IDENTITIES}
-    return leaves | {fingerprint(certs / name): name for name in CA_CERTIFICATES}
+    return leaves | {fingerprint(certs / name): name for name in (ROOT, ISSUING)}
 
 
 def keys_in(project: Project, container: Container) -> set[str]:
@@ -67,7 +68,15 @@ def test_container_holds_its_own_key_and_a_server_that_of_the_probe(
 def test_the_search_finds_every_key_where_all_are(project: Project) -> None:
     with neighbour(project, "backend", mounts={project.folder / "certs": "/mnt"}) as everything:
         found = keys_in(project, everything.container)
-    assert found == {identity.name for identity in IDENTITIES} | set(CA_CERTIFICATES)
+    assert found == ALL_IDENTITIES | {ISSUING, ROOT}
+
+
+def test_the_renewer_holds_the_key_of_the_issuing_ca_and_not_the_roots(project: Project) -> None:
+    renewer = project.container("renewer")
+    assert keys_in(project, renewer) == ALL_IDENTITIES | {ISSUING}
+    listed = run(renewer, "ls", "--almost-all", "/certs/offline-root", user="0")
+    assert (listed.exit_code, listed.output) == (0, b"")
+    assert any((project.folder / "certs" / "offline-root").iterdir())
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -57,10 +57,11 @@ def test_memory_and_processes_are_limited(project: Project, service: str) -> Non
     assert 0 < limits["PidsLimit"] <= 512
 
 
+@pytest.mark.parametrize("service", ["certs", "renewer"])
 def test_what_makes_the_certificates_is_root_with_three_rights_and_no_network(
-    project: Project,
+    project: Project, service: str
 ) -> None:
-    config = project.container("certs").attrs["HostConfig"]
+    config = project.container(service).attrs["HostConfig"]
     assert config["CapDrop"] == ["ALL"]
     assert {name.removeprefix("CAP_") for name in config["CapAdd"]} == {
         "CHOWN",

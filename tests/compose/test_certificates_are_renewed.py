@@ -1,0 +1,53 @@
+"""The renewer issues again what is due and ends when told to; a revocation reaches every folder."""
+
+import re
+from pathlib import Path
+
+from cryptography import x509
+
+from tests.compose.programs import run
+from tests.compose.project import Project
+from tests.compose.waiting import wait_for
+
+CHECK = ("python", "-m", "bootstrap_certs", "--folder", "/certs", "check")
+
+
+def serial(folder: Path) -> int:
+    return x509.load_pem_x509_certificate((folder / "certificate.crt").read_bytes()).serial_number
+
+
+def test_the_renewer_issues_again_what_is_due_and_gives_it_to_its_owner(project: Project) -> None:
+    """It looks once a minute, and when it starts."""
+    viewer = project.certificates("client/viewer")
+    before = serial(viewer)
+    renewer = project.container("renewer")
+    (viewer / "key-pair.pem").unlink()
+    assert run(renewer, *CHECK).exit_code == 1  # so it would be unhealthy
+    renewer.stop()
+    assert project.container("renewer").attrs["State"]["ExitCode"] == 0  # it was not killed
+    assert renewer.logs().endswith(b"renewer: stopped\n")
+
+    renewer.start()  # and not with compose, which would first run `certs` again
+    wait_for((viewer / "key-pair.pem").exists, "another certificate")
+    wait_for(
+        lambda: re.search(
+            rb"^\S+Z client/viewer: issued again, .*, because key-pair.pem is missing$",
+            renewer.logs(),
+            re.MULTILINE,
+        ),
+        "a line of the renewer",
+    )
+    assert serial(viewer) != before
+    owners = {path.stat().st_uid for path in viewer.iterdir()}
+    assert owners == {project.folder.stat().st_uid}
+    assert run(renewer, *CHECK).exit_code == 0
+
+
+def test_a_revocation_reaches_every_folder(project: Project) -> None:
+    console = project.certificates("console")
+    stolen = serial(console)
+    project.compose("run", "--rm", "certs", "revoke", "console", "--reason", "key-compromise")
+    lists = {path.read_bytes() for path in (project.folder / "certs").glob("*/revoked.crl")}
+    (crl,) = lists
+    assert [entry.serial_number for entry in x509.load_pem_x509_crl(crl)] == [stolen]
+    assert serial(console) != stolen
