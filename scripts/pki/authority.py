@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID, ObjectIdentifier
+from cryptography.x509.oid import ObjectIdentifier
 
 from pki.crl import Revoked, crl_pem, sign_crl
 from pki.extensions import (
@@ -27,6 +25,7 @@ from pki.extensions import (
 )
 from pki.identities import TRUST_DOMAIN, Identity
 from pki.pem import PrivateKey, certificate_pem, key_pem
+from pki.signing import Signer, sign_certificate
 
 KeyType = Literal["ec", "rsa"]
 
@@ -41,14 +40,6 @@ LEAF_LIFE: Final = dt.timedelta(hours=24)
 
 # The clock of whoever verifies may be a little behind ours.
 BACKDATE: Final = dt.timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """A CA's certificate and private key."""
-
-    certificate: x509.Certificate
-    key: PrivateKey = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +77,13 @@ class Authority:
         suffix = "" if generation == 1 else f" {generation}"
         begin = (now or dt.datetime.now(dt.UTC)) - BACKDATE
         root_key, issuing_key = NEW_KEY[key_type](), NEW_KEY[key_type]()
-        root = _sign(
+        root = sign_certificate(
             subject=f"{TRUST_DOMAIN} root CA{suffix}",
             key=root_key,
             life=(begin, begin + ROOT_LIFE),
             critical=[x509.BasicConstraints(ca=True, path_length=1), CA_KEY_USAGE],
         )
-        issuing = _sign(
+        issuing = sign_certificate(
             subject=f"{TRUST_DOMAIN} issuing CA{suffix}",
             key=issuing_key,
             life=(begin, begin + ISSUING_LIFE),
@@ -134,7 +125,7 @@ class Authority:
             self.issuing.certificate.not_valid_after_utc,
         )
         key = NEW_KEY[key_type]()
-        leaf = _sign(
+        leaf = sign_certificate(
             subject=identity.name,
             key=key,
             life=(not_before or min(now, end) - BACKDATE, end),
@@ -173,63 +164,3 @@ class Authority:
             life=(min(now, end) - BACKDATE, end),
         )
         return crl_pem(crl)
-
-
-def is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether `issuer` is named as the issuer of `subject` and its key made the signature."""
-    try:
-        subject.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
-
-
-def common_name(certificate: x509.Certificate) -> str:
-    """Return the name that people know the certificate by; programs look at the SAN alone."""
-    (attribute,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(attribute.value)
-
-
-def _sign(
-    *,
-    subject: str,
-    key: PrivateKey,
-    life: tuple[dt.datetime, dt.datetime],
-    critical: Sequence[x509.ExtensionType],
-    others: Sequence[x509.ExtensionType] = (),
-    issuer: Signer | None = None,
-) -> x509.Certificate:
-    """Sign one certificate; without `issuer`, by its own key."""
-    begin, end = life
-    name = _name(subject)
-    ski = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    issuer_ski = _ski(issuer.certificate) if issuer else ski
-    aki = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_ski)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer.certificate.subject if issuer else name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(end)
-    )
-    for extension in critical:
-        builder = builder.add_extension(extension, critical=True)
-    for extension in (*others, ski, aki):
-        builder = builder.add_extension(extension, critical=False)
-    return builder.sign(issuer.key if issuer else key, hashes.SHA256())
-
-
-def _name(common_name: str) -> x509.Name:
-    """Name a certificate for human eyes (a browser's dialog); programs look at the SAN alone."""
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, TRUST_DOMAIN),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
-    )
-
-
-def _ski(certificate: x509.Certificate) -> x509.SubjectKeyIdentifier:
-    return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pki.authority import Authority, common_name
+from pki.authority import Authority
 from pki.ca_folder import RESERVE, end_of, write_authority
 from pki.identities import IDENTITIES, Identity
 from pki.identity_folder import read_identity, renewal_due
@@ -14,6 +14,7 @@ from pki.pkcs12 import write_pkcs12
 from pki.place import Options, Place, opened
 from pki.reconcile import reconcile
 from pki.rollover_state import Authorities
+from pki.signing import common_name
 from pki.store import discard
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from cryptography import x509
 
-from pki.authority import Authority, Signer, is_issued_by
+from pki.authority import Authority
 from pki.errors import AuthorityUnusable
 from pki.extensions import NAME_CONSTRAINTS
 from pki.layout import (
@@ -21,6 +21,7 @@ from pki.layout import (
     generations,
 )
 from pki.pem import certificate_pem, key_pem, parse_certificates, parse_key
+from pki.signing import Signer, is_issued_by
 from pki.store import discard, replace_folder
 
 # A rollover takes minutes, but it needs somebody who thinks of it.

@@ -9,11 +9,12 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from pki.authority import BACKDATE, Authority, Issued, KeyType, is_issued_by
+from pki.authority import BACKDATE, Authority, Issued, KeyType
 from pki.extensions import extended_key_usage, subject_alternative_name
 from pki.identities import Identity
 from pki.layout import CHAIN, KEY_PAIR, PKCS12, PRIVATE_KEY, REVOKED, ROOT_CERTIFICATE
 from pki.pem import PrivateKey, parse_certificates, parse_key
+from pki.signing import is_issued_by
 from pki.store import Owner, write_atomically
 
 _PUBLIC_KEY: Final = {"ec": ec.EllipticCurvePublicKey, "rsa": rsa.RSAPublicKey}

@@ -6,7 +6,7 @@ run is killed at, the next one, of whichever command, finishes its work.
 
 import datetime as dt
 
-from pki.authority import Issued, common_name
+from pki.authority import Issued
 from pki.ca_folder import remove_authority
 from pki.identities import IDENTITIES, Identity
 from pki.identity_folder import trusts, write_identity, write_trust
@@ -16,6 +16,7 @@ from pki.place import Place
 from pki.record import Leaf, read_record, write_record
 from pki.revocation_lists import read_lists, sign_lists
 from pki.rollover_state import Authorities, Rollover, Stage, end_rollover, write_rollover
+from pki.signing import common_name
 from pki.survey import survey
 
 

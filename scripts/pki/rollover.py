@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pki.authority import Authority, common_name
+from pki.authority import Authority
 from pki.ca_folder import end_of, write_authority
 from pki.durations import whole
 from pki.errors import StageNotAllowed
 from pki.place import Options, Place, opened
 from pki.reconcile import reconcile
 from pki.rollover_state import Authorities, Rollover, Stage, write_rollover
+from pki.signing import common_name
 from pki.survey import survey
 
 # A service looks at its folder every 5 seconds; after twice that it has what lies there.

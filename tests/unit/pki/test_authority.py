@@ -6,9 +6,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from pki.authority import Authority, KeyType, is_issued_by
+from pki.authority import Authority, KeyType
 from pki.identities import DNS_NAMES, IDENTITIES, SERVER, Identity, identity_named
 from pki.pem import parse_key
+from pki.signing import is_issued_by
 
 GATEWAY = identity_named("gateway")
 NOW = dt.datetime.now(dt.UTC)

@@ -14,7 +14,6 @@ from mtls.identity import IdentityError, load_identity
 import pytest
 from cryptography import x509
 
-from pki.authority import common_name
 from pki.bootstrap import bootstrap
 from pki.crl import parse_crls, revoked_in
 from pki.errors import AuthorityUnusable, StageNotAllowed
@@ -25,6 +24,7 @@ from pki.place import Options
 from pki.revoke import revoke
 from pki.rollover import SETTLE, Standing, rotate, standing
 from pki.rollover_state import Authorities, Stage, read_rollover
+from pki.signing import common_name
 from tests.unit.pki.verifiers import handshake, openssl_says
 
 AT_ONCE = dt.timedelta(0)
