@@ -17,7 +17,7 @@ class RecordUnusable(PkiError):
 
 
 class RecordFull(PkiError):
-    """10,000 leaves are in force already. Find out who issues so many; expired ones make room."""
+    """Hundreds of leaves are in force already: find out who issues them. Expired ones make room."""
 
 
 class NothingToRevoke(PkiError):

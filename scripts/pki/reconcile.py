@@ -8,6 +8,7 @@ import datetime as dt
 
 from pki.authority import Issued
 from pki.ca_folder import remove_authority
+from pki.errors import RecordFull
 from pki.identities import IDENTITIES, Identity
 from pki.identity_folder import trusts, write_identity, write_trust
 from pki.layout import CHAIN
@@ -28,6 +29,8 @@ def reconcile(place: Place, authorities: Authorities) -> list[str]:
     now = dt.datetime.now(dt.UTC)
     found = survey(place, authorities, now)
     options = place.options
+    if options.again and not found.record.has_room:
+        raise RecordFull
     issued = {
         identity: authorities.issuing.issue(
             identity, life=options.leaf_life, key_type=options.key_type

@@ -15,8 +15,9 @@ from pki.errors import RecordFull, RecordUnusable
 from pki.layout import CA_FOLDER, ISSUED, REVOKED
 from pki.store import Owner, write_atomically
 
-# A day's leaves are some dozens; more than this is a loop that issues and issues.
-MOST_LEAVES: Final = 10_000
+# A day's leaves are a dozen; more than this is a loop that issues and issues. If all of them were
+# revoked, the list would still be short enough for the services, which read 64 KiB of a file.
+MOST_LEAVES: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,11 @@ class Record:
         """Leave out what has expired, by clocks too that are a little behind ours."""
         kept = tuple(leaf for leaf in self.leaves if leaf.not_after + BACKDATE > now)
         return replace(self, leaves=kept)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether leaves may be issued that nobody needs: half is kept for those that are due."""
+        return len(self.leaves) <= MOST_LEAVES // 2
 
     def with_leaves(self, leaves: Iterable[Leaf]) -> Self:
         """Add those that are not in it yet. Raises `RecordFull`."""

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,12 @@ from cryptography import x509
 from pki.authority import Authority
 from pki.bootstrap import bootstrap
 from pki.ca_folder import load_authorities
-from pki.crl import number_of, parse_crls, revoked_in
+from pki.crl import Revoked, number_of, parse_crls, revoked_in
 from pki.errors import NothingToRevoke, RecordFull, RecordUnusable
 from pki.identities import IDENTITIES, identity_named
 from pki.identity_folder import read_identity
 from pki.place import Options
-from pki.record import Leaf, Record, read_record, write_record
+from pki.record import MOST_LEAVES, Leaf, Record, read_record, write_record
 from pki.revocation_lists import reason_to_sign
 from pki.revoke import revoke
 from pki.rollover_state import Authorities
@@ -181,9 +182,29 @@ def test_the_record_says_what_was_issued_and_comes_back_as_it_was(certs: Path) -
     assert line["reason"] == "keyCompromise"
 
 
-def test_the_record_is_bounded(authority: Authority) -> None:
-    leaf = Leaf.of(authority.issue(GATEWAY).certificate, "gateway", 1)
-    full = Record(tuple([leaf] * 10_000))
-    assert full.with_leaves([leaf]) == full
-    with pytest.raises(RecordFull, match="10,000 leaves are in force"):
-        full.with_leaves([Leaf.of(authority.issue(GATEWAY).certificate, "gateway", 1)])
+def crowded(certs: Path, count: int) -> Record:
+    """Return a record of so many leaves."""
+    record = read_record(certs)
+    template = record.leaves[0]
+    missing = range(1, 1 + count - len(record.leaves))
+    return record.with_leaves(replace(template, serial=number) for number in missing)
+
+
+def test_a_loop_that_issues_is_stopped_while_there_is_room_for_what_is_due(certs: Path) -> None:
+    write_record(certs, crowded(certs, MOST_LEAVES // 2 + 1), owner=None)
+    with pytest.raises(RecordFull, match="leaves are in force already"):
+        bootstrap(certs, Options(again=True))
+    (certs / "gateway" / "key-pair.pem").unlink()
+    bootstrap(certs, Options())
+    assert bootstrap(certs, Options()).changes == ()
+
+
+def test_the_record_is_bounded_and_so_is_the_list(certs: Path, authority: Authority) -> None:
+    full = crowded(certs, MOST_LEAVES)
+    another = Leaf.of(authority.issue(GATEWAY).certificate, "gateway", 1)
+    assert full.with_leaves(full.leaves) == full
+    with pytest.raises(RecordFull):
+        full.with_leaves([another])
+    serials = (2**159 - leaf.serial for leaf in full.leaves)
+    now = dt.datetime.now(dt.UTC)
+    assert len(authority.crl(Revoked(serial, now, STOLEN) for serial in serials)) < 64 * 1024

@@ -1,0 +1,76 @@
+"""What docs/certificate-life.md says to type, typed; what it says will be printed, compared."""
+
+import datetime as dt
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import bootstrap_certs
+from pki.rollover import SETTLE
+
+SCRIPT: Final = Path(bootstrap_certs.__file__)
+NAME: Final = "scripts/bootstrap_certs.py"
+PAGE: Final = SCRIPT.parents[1] / "docs" / "certificate-life.md"
+VARYING: Final = (
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "TIME"),
+    (re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4} GMT"), "TIME"),
+    (re.compile(r"until \d{4}-\d\d-\d\d\b"), "until DATE"),
+    (re.compile(r"\b[0-9a-fA-F]{37,40}\b"), "SERIAL"),
+    (re.compile(r"\b\d+s are left"), "SOME are left"),
+    (re.compile(r" +$", re.MULTILINE), ""),
+)
+
+
+def steps() -> Iterator[tuple[str, str]]:
+    """Yield each command of the page's console blocks with what it prints."""
+    for block in re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL):
+        for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, output = step.partition("\n")
+            yield command, output
+
+
+def settled(output: str) -> str:
+    for pattern, replacement in VARYING:
+        output = pattern.sub(replacement, output)
+    return output.strip()
+
+
+def let_it_settle(certs: Path) -> None:
+    """Date back when the stage of a rollover was completed, as if so much time had passed."""
+    path = certs / "ca" / "rollover.json"
+    if not path.exists():
+        return
+    state = json.loads(path.read_bytes())
+    state["completed"] = (dt.datetime.fromisoformat(state["completed"]) - SETTLE).isoformat()
+    path.write_text(json.dumps(state))
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl program is not installed")
+def test_the_page_tells_the_truth(tmp_path: Path) -> None:
+    certs = tmp_path / "certs"
+    seen: set[str] = set()
+    for command, expected in steps():
+        if command in seen or command.endswith("drop"):  # "ten seconds later"
+            let_it_settle(certs)
+        seen.add(command)
+        ended = subprocess.run(
+            [
+                *("sh", "-c"),
+                command.replace(NAME, f"{sys.executable} {SCRIPT} --folder certs"),
+            ],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert settled(ended.stdout) == settled(expected), command
+    assert len(seen) > 10
