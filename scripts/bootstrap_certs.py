@@ -6,6 +6,7 @@ Run it as often as you like: what is in order stays as it is.
 
 import argparse
 import datetime as dt
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -115,4 +116,5 @@ def _complain(message: str) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # quietly, when `| head` has seen enough
     sys.exit(main())
