@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 from rich.table import Table
 
+from demo_renewal import show_renewal
 from impostors import Impostor, Outcome, impostors, upload_over_grpc, upload_over_http
 from local_stack import Service, Stack, running_stack
 from pki.identities import CLIENT, IDENTITIES, SERVER, identity_named
@@ -192,12 +193,13 @@ async def tell(console: Console, stack: Stack, queue: Service, gateway: Service)
         clients = [honest, *impostors(stack.authority, identity.name, unlisted)]
         verdicts += await try_everyone(server, upload, clients)
     show_verdicts(console, verdicts)
-    good = same and all(verdict.as_expected for verdict in verdicts)
+    renewed = await show_renewal(console, stack, gateway, UPLOADER)
+    good = same and renewed and all(verdict.as_expected for verdict in verdicts)
     refused = sum(verdict.as_expected for verdict in verdicts) - 2
     console.print(
         f"{refused} of {len(verdicts) - 2} impostors were refused, each for its own reason."
         if good
-        else "[red]Something was not as it must be: see the table.[/red]"
+        else "[red]Something was not as it must be: see above.[/red]"
     )
     return good
 

@@ -27,6 +27,7 @@ def test_the_demo_ends_well_and_shows_every_impostor_at_both_servers() -> None:
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert demo.stderr == ""
     assert "SHA-256 is the same" in demo.stdout
+    assert "before and after, by one client: HTTP 200, 200" in demo.stdout
     for kind in KINDS:
         assert demo.stdout.count(f"│ {kind} ") == 2, kind
     assert "14 of 14 impostors were refused" in demo.stdout

@@ -1,0 +1,60 @@
+"""The part of the demo in which every certificate is replaced, and nobody is disturbed."""
+
+import asyncio
+from typing import Final
+
+from mtls.certificates import Role
+from mtls.http_endpoint import client_context
+from mtls.identity import load_identity
+
+import aiohttp
+from rich.console import Console
+
+from local_stack import Service, Stack
+from pki.bootstrap import bootstrap
+from pki.identities import Identity
+from pki.identity_folder import read_identity
+from pki.place import Options
+
+_LONGEST_WAIT: Final = 30  # seconds; a service looks at its folder every five
+
+
+async def show_renewal(console: Console, stack: Stack, gateway: Service, client: Identity) -> bool:
+    """Issue every leaf again; return whether the gateway shows its new one and serves on."""
+    console.print("[bold]6. Everybody gets another certificate, and nothing stops[/bold]")
+    async with stack.session(client.name, gateway) as session:
+        before = await _shown(stack, gateway, client)
+        earlier = await _status(session)
+        since = gateway.log.position()
+        await asyncio.to_thread(bootstrap, stack.certs, Options(again=True))
+        issued = f"{read_identity(stack.certs / gateway.name).leaf.serial_number:x}"
+        await asyncio.to_thread(
+            gateway.log.wait_for,
+            lambda event: event["event"] == "identity.renewed" and event["serial"] == issued,
+            since=since,
+            seconds=_LONGEST_WAIT,
+        )
+        after = await _shown(stack, gateway, client)
+        later = await _status(session)
+    console.print("   bootstrap_certs.py renew --now: every leaf is issued again")
+    console.print(f"   the gateway showed {before}")
+    console.print(f"    and now it shows  {after}")
+    console.print(f"   GET /videos, before and after, by one client: HTTP {earlier}, {later}\n")
+    return before != after == issued and earlier == later == 200
+
+
+async def _status(session: aiohttp.ClientSession) -> int:
+    async with session.get("/videos") as response:
+        await response.read()
+        return response.status
+
+
+async def _shown(stack: Stack, server: Service, client: Identity) -> str:
+    """Return the serial number of the certificate that a new connection is shown."""
+    identity = load_identity(stack.certs / client.name, roles=frozenset({Role.CLIENT}))
+    host, _, port = server.address.rpartition(":")
+    _, writer = await asyncio.open_connection(host, int(port), ssl=client_context(identity))
+    serial = writer.get_extra_info("peercert")["serialNumber"]
+    writer.close()
+    await writer.wait_closed()
+    return f"{int(serial, 16):x}"
