@@ -127,10 +127,8 @@ class QueueClient:
         try:
             with queue_errors(exhausted=StoreFull):
                 try:
-                    await self._write(call, api.UploadRequest(metadata=metadata))
-                    async with self._progress():
-                        if not (await call.initial_metadata()).get("go-ahead"):
-                            return await call  # which has been refused
+                    if not await self._may_go_ahead(call, metadata):
+                        return await call  # which has been refused
                     size_bytes = 0
                     async for chunk in chunks:
                         size_bytes += len(chunk)
@@ -145,6 +143,14 @@ class QueueClient:
                         raise await end.error() from error
         finally:
             call.cancel()  # without effect on a call that is done
+
+    async def _may_go_ahead(
+        self, call: grpc.aio.StreamUnaryCall[api.UploadRequest, Any], metadata: api.UploadMetadata
+    ) -> bool:
+        """Ask before the first byte, like a short call: a queue that hangs is found out soon."""
+        async with within(self._config.call_seconds, QueueTimedOut()):
+            await call.write(api.UploadRequest(metadata=metadata))
+            return "go-ahead" in await call.initial_metadata()
 
     async def _write(
         self, call: grpc.aio.StreamUnaryCall[api.UploadRequest, Any], request: api.UploadRequest

@@ -80,6 +80,17 @@ async def test_a_queue_that_does_not_answer_is_504(
         assert response.status == 504
 
 
+async def test_an_upload_does_not_wait_long_for_a_queue_that_hangs(
+    start: Start, queue: FakeQueue
+) -> None:
+    """The next bytes of a transfer may take longer than the first answer."""
+    gateway = await start(call_seconds=0.2, idle_seconds=600)
+    queue.answering.clear()
+    async with gateway.client() as client, upload(client) as response:
+        assert response.status == 504
+    assert queue.stored == []
+
+
 async def test_a_queue_that_is_not_serving_is_503(gateway: Gateway) -> None:
     gateway.queue.health = 2  # NOT_SERVING
     async with gateway.client() as client, client.get("/healthz") as response:
