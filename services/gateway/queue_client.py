@@ -150,7 +150,7 @@ class QueueClient:
         """Ask before the first byte, like a short call: a queue that hangs is found out soon."""
         async with within(self._config.call_seconds, QueueTimedOut()):
             await call.write(api.UploadRequest(metadata=metadata))
-            return "go-ahead" in await call.initial_metadata()
+            return bool((await call.initial_metadata()).get("go-ahead"))
 
     async def _write(
         self, call: grpc.aio.StreamUnaryCall[api.UploadRequest, Any], request: api.UploadRequest

@@ -11,6 +11,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from tests.compose.fragile import fragile_project
 from tests.compose.neighbour import Neighbour, neighbour
 from tests.compose.project import Project
 
@@ -77,6 +78,13 @@ def readers_project(engine: docker.DockerClient, tmp_path: Path) -> Iterator[Pro
     folder.mkdir()
     with running_project(Project(new_name(), folder, engine, log_format="console")) as project:
         yield project
+
+
+@pytest.fixture(scope="session")
+def fragile(project: Project) -> Iterator[Project]:
+    """A second stack, of the same images and certificates, which may be broken in any way."""
+    with fragile_project(Project(new_name(), project.folder, project.engine), project) as fragile:
+        yield fragile
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,20 @@ _REQUEST_SECONDS: Final = 30
 Event = Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the gateway has answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body, which is JSON."""
+        return json.loads(self.body)
+
+
 def identities_of(service: str) -> set[str]:
     """Return whose certificates a service has: a server is asked by the probe in it how it is."""
     return {service, "probe"} if service in SERVERS else {service}
@@ -43,6 +57,8 @@ class Project:
     folder: Path
     engine: docker.DockerClient
     log_format: str = "json"
+    changes: tuple[str, ...] = ()
+    """Files in the folder that change docker-compose.yml."""
 
     def copy_checkout(self) -> None:
         """Fill the folder with what git would: what is tracked, or new and not ignored."""
@@ -70,8 +86,9 @@ class Project:
             raise AssertionError(f"docker compose {arguments} failed: {ended.stderr}\n{logs}")
 
     def _compose(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        files = [f"--file={name}" for name in ("docker-compose.yml", *self.changes)]
         return subprocess.run(
-            ["docker", "compose", "--file", "docker-compose.yml", "-p", self.name, *arguments],
+            ["docker", "compose", *files, "-p", self.name, *arguments],
             cwd=self.folder,
             # Port 0: the engine takes one that is free.
             env={**os.environ, "GATEWAY_PORT": "0", "LOG_FORMAT": self.log_format},
@@ -117,9 +134,9 @@ class Project:
         return self.folder / "certs" / identity
 
     def request(
-        self, method: str, path: str, body: bytes = b"", content_type: str = ""
-    ) -> tuple[int, bytes]:
-        """Call the gateway as client/uploader; return the status and the body."""
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """Call the gateway as client/uploader."""
         uploader = load_identity(
             self.certificates("client/uploader"), roles=frozenset({Role.CLIENT})
         )
@@ -127,48 +144,55 @@ class Project:
             "localhost", self.port, context=client_context(uploader), timeout=_REQUEST_SECONDS
         )
         try:
-            connection.request(method, path, body, {"Content-Type": content_type})
+            connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()
-            return response.status, response.read()
+            return Answer(response.status, dict(response.getheaders()), response.read())
         finally:
             connection.close()
 
     def upload(self, title: str, content: bytes) -> str:
         """Upload a video; return its id."""
+        answer = self.try_upload(title, content)
+        assert answer.status == 201, answer
+        return str(answer.json["id"])
+
+    def try_upload(self, title: str, content: bytes, **headers: str) -> Answer:
+        """Upload a video, or hear why not."""
         boundary = uuid.uuid4().hex
         part = f"--{boundary}\r\nContent-Disposition: form-data; name="
         body = (
             f'{part}"title"\r\n\r\n{title}\r\n'
             f'{part}"file"; filename="video.mp4"\r\nContent-Type: video/mp4\r\n\r\n'
         ).encode() + b"%b\r\n--%b--\r\n" % (content, boundary.encode())
-        status, answer = self.request(
-            "POST", "/videos", body, f"multipart/form-data; boundary={boundary}"
-        )
-        assert status == 201, answer
-        return str(json.loads(answer)["id"])
+        media_type = f"multipart/form-data; boundary={boundary}"
+        return self.request("POST", "/videos", body, {"Content-Type": media_type, **headers})
 
     def source(self, video_id: str) -> bytes:
         """Return the bytes of a video."""
-        status, answer = self.request("GET", f"/videos/{video_id}/source")
-        assert status == 200, answer
-        return answer
+        answer = self.request("GET", f"/videos/{video_id}/source")
+        assert answer.status == 200, answer
+        return answer.body
 
     def titles(self) -> set[str]:
         """Return the titles of the newest videos."""
-        status, answer = self.request("GET", "/videos")
-        assert status == 200, answer
-        return {video["title"] for video in json.loads(answer)["videos"]}
+        answer = self.request("GET", "/videos")
+        assert answer.status == 200, answer
+        return {video["title"] for video in answer.json["videos"]}
 
     def log_position(self, service: str) -> int:
         """Return where the log of `service` ends now."""
         return len(self.container(service).logs())
 
+    def events(self, service: str, since: int) -> list[Event]:
+        """Return the events in the log of `service` after `since`."""
+        lines = self.container(service).logs()[since:].splitlines()
+        return [json.loads(line) for line in lines if line.startswith(b"{")]
+
     def wait_for_event(self, service: str, since: int, **fields: str) -> Event:
         """Return the first event in the log of `service` after `since` that has these fields."""
 
         def look() -> Event | None:
-            lines = self.container(service).logs()[since:].splitlines()
-            events = [json.loads(line) for line in lines if line.startswith(b"{")]
+            events = self.events(service, since)
             return next((event for event in events if event.items() >= fields.items()), None)
 
         return wait_for(look, f"{fields} in the log of {service}")

@@ -1,6 +1,5 @@
 """What is uploaded at the gateway is transcoded, in the memory that the container has."""
 
-import json
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -25,8 +24,7 @@ def video(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Mapping
     video_id = project.upload("a clip", path.read_bytes())
 
     def ended() -> Mapping[str, Any] | None:
-        _, answer = project.request("GET", f"/videos/{video_id}")
-        video: Mapping[str, Any] = json.loads(answer)
+        video: Mapping[str, Any] = project.request("GET", f"/videos/{video_id}").json
         return video if video["status"] in {"completed", "failed"} else None
 
     return wait_for(ended, "the end of the work", seconds=180)
@@ -42,10 +40,10 @@ def test_it_is_completed_with_every_rendition_and_a_thumbnail(video: Mapping[str
 def test_a_rendition_plays(
     project: Project, video: Mapping[str, Any], tmp_path: Path, name: str, height: int
 ) -> None:
-    status, content = project.request("GET", f"/videos/{video['id']}/renditions/{name}")
-    assert status == 200, content
+    answer = project.request("GET", f"/videos/{video['id']}/renditions/{name}")
+    assert answer.status == 200, answer
     path = tmp_path / "rendition.mp4"
-    path.write_bytes(content)
+    path.write_bytes(answer.body)
     with av.open(path) as rendition:
         pictures = list(rendition.decode(video=0))
         assert {picture.height for picture in pictures} == {height}
