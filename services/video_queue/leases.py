@@ -6,7 +6,7 @@ A lease is lost at the moment it ends, whether or not somebody has noticed yet.
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from video_queue import rendition_rows
@@ -140,7 +140,12 @@ class Leases:
         """
         is_lost = and_(
             videos.c.status == VideoStatus.PROCESSING,
-            videos.c.lease_ends_at <= to_microseconds(now),
+            or_(
+                videos.c.lease_ends_at <= to_microseconds(now),
+                # The clock was put back. Of a worker that is no more, we would wait for as long;
+                # one that is well has renewed its lease by now, or makes another attempt.
+                videos.c.lease_ends_at > to_microseconds(now + 2 * self._length),
+            ),
         )
         async with self._database.reading() as connection:
             query = select(videos.c.number).where(is_lost).limit(1)
