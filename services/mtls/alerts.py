@@ -81,10 +81,10 @@ def explain_refusals(
             except _NOT_A_REFUSAL:
                 raise
             except ssl.SSLError as error:
-                peer = self._knock.peer if self._knock else None
-                refusal = Refusal.from_words(_words(error), peer, self.presented)
+                peer = None
                 if self._knock:
-                    self._knock.refused = True
+                    peer, self._knock.refused = self._knock.peer, True
+                refusal = Refusal.from_words(_words(error), peer, self.presented)
                 refused(refusal)
                 if refusal.reason is Reason.PLAINTEXT:
                     raise  # who speaks no TLS cannot read an alert
