@@ -4,6 +4,8 @@ import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
+from mtls.identity import load_identity
+
 import pytest
 
 from pki.authority import Authority
@@ -104,5 +106,9 @@ async def test_is_refused_and_the_old_files_serve_on(
             await load.more()
         assert load.failed == []
     finally:
-        bootstrap(rotating.stack.certs, Options())  # mends what is broken
-        await rotating.rotate()
+        since = rotating.positions()
+        bootstrap(rotating.stack.certs, Options())  # mends what is broken, if need be by a new leaf
+        mended = load_identity(folder, roles=frozenset()).serial
+        if mended != serial:
+            renewed["serial"] = mended
+            await rotating.said(name, renewed, since=since[name])
