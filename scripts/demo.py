@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn
 from rich.table import Table
 
-from demo_renewal import show_renewal
+from demo_certificates import show_renewal, steal_and_revoke
 from impostors import Impostor, Outcome, impostors, upload_over_grpc, upload_over_http
 from local_stack import Service, Stack, running_stack
 from pki.identities import CLIENT, IDENTITIES, SERVER, identity_named
@@ -191,6 +191,8 @@ async def tell(console: Console, stack: Stack, queue: Service, gateway: Service)
     ):
         honest = Impostor(f"genuine {identity.name}", stack.authority.issue(identity))
         clients = [honest, *impostors(stack.authority, identity.name, unlisted)]
+        stolen = await steal_and_revoke(stack, server, identity)
+        clients.append(Impostor("stolen key, revoked", stolen, "revoked"))
         verdicts += await try_everyone(server, upload, clients)
     show_verdicts(console, verdicts)
     renewed = await show_renewal(console, stack, gateway, UPLOADER)

@@ -13,6 +13,7 @@ KINDS: Final = (
     "not yet valid",
     "server certificate",
     "plaintext",
+    "stolen key, revoked",
 )
 
 
@@ -30,4 +31,4 @@ def test_the_demo_ends_well_and_shows_every_impostor_at_both_servers() -> None:
     assert "before and after, by one client: HTTP 200, 200" in demo.stdout
     for kind in KINDS:
         assert demo.stdout.count(f"│ {kind} ") == 2, kind
-    assert "14 of 14 impostors were refused" in demo.stdout
+    assert "16 of 16 impostors were refused" in demo.stdout

@@ -1,4 +1,4 @@
-"""The part of the demo in which every certificate is replaced, and nobody is disturbed."""
+"""The parts of the demo in which certificates are replaced or revoked, and nobody is disturbed."""
 
 import asyncio
 from typing import Final
@@ -11,10 +11,12 @@ import aiohttp
 from rich.console import Console
 
 from local_stack import Service, Stack
+from pki.authority import Issued
 from pki.bootstrap import bootstrap
 from pki.identities import Identity
 from pki.identity_folder import read_identity
 from pki.place import Options
+from pki.revoke import revoke
 
 _LONGEST_WAIT: Final = 30  # seconds; a service looks at its folder every five
 
@@ -41,6 +43,24 @@ async def show_renewal(console: Console, stack: Stack, gateway: Service, client:
     console.print(f"    and now it shows  {after}")
     console.print(f"   GET /videos, before and after, by one client: HTTP {earlier}, {later}\n")
     return before != after == issued and earlier == later == 200
+
+
+async def steal_and_revoke(stack: Stack, server: Service, victim: Identity) -> Issued:
+    """Copy a genuine key, have it revoked, and return it when the server knows of that.
+
+    Its owner is given another at once.
+    """
+    held = read_identity(stack.certs / victim.name)
+    assert held.key_pem  # noqa: S101  the demo made it
+    since = server.log.position()
+    await asyncio.to_thread(revoke, stack.certs, Options(), victim.name)
+    await asyncio.to_thread(
+        server.log.wait_for,
+        lambda event: event["event"] == "identity.renewed" and event["revoked"],
+        since=since,
+        seconds=_LONGEST_WAIT,
+    )
+    return Issued(held.leaf, held.chain_pem, held.key_pem)
 
 
 async def _status(session: aiohttp.ClientSession) -> int:
