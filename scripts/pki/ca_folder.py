@@ -85,7 +85,7 @@ def _load(ca: Path, generation: int, now: dt.datetime) -> Authority:
 def _unusable(path: Path, fault: str) -> AuthorityUnusable:
     return AuthorityUnusable(
         f"{path} cannot be used: {fault}. Put the right files back, or run this with `--force`: "
-        "that makes a new CA and issues every certificate again; then restart the services."
+        "that makes a new CA and issues every certificate again."
     )
 
 
