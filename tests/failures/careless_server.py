@@ -22,6 +22,7 @@ from mtls.identity_source import IdentitySource
 from mtls.peer import PeerError
 from mtls.places import Limits
 from mtls.policy import Denied, Policy
+from mtls.revocation import REVOKED, Revocations
 from mtls.spiffe import SpiffeId
 
 import grpc.aio
@@ -44,7 +45,7 @@ _ANY_PORT: Final = Address("127.0.0.1", 0)
 
 def careless_identity(folder: Path) -> Identity:
     """Return what is in the folder, right or wrong; only the key has to fit the certificate."""
-    pem = (folder / KEY_PAIR).read_bytes()
+    pem, lists = (folder / KEY_PAIR).read_bytes(), folder / REVOKED
     key_end = pem.index(b"-----BEGIN CERTIFICATE")
     return Identity(
         SpiffeId(TRUST_DOMAIN, "server"),
@@ -52,7 +53,7 @@ def careless_identity(folder: Path) -> Identity:
         chain_pem=pem[key_end:],
         key_pem=pem[:key_end],
         ca_pem=(folder / CA_CERTIFICATE).read_bytes(),
-        revocations=None,
+        revocations=Revocations.parse(lists.read_bytes()) if lists.exists() else None,
         folder=folder,
     )
 

@@ -59,7 +59,7 @@ async def ask_aiohttp(client: Client, http: str, _: str) -> Said:
             aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,
             session.get(f"{scheme}://{http}/videos", ssl=tls) as response,
         ):
-            return _answer(f"HTTP {response.status}", await response.text())
+            return answer(f"HTTP {response.status}", await response.text())
     except (OSError, aiohttp.ClientError) as error:
         return Said(served=False, words=f"{type(error).__name__}: {error}")
 
@@ -82,7 +82,8 @@ def context(client: Client) -> ssl.SSLContext:
     return tls
 
 
-def _answer(status: str, body: str) -> Said:
+def answer(status: str, body: str) -> Said:
+    """Return what an HTTP response says."""
     return SERVED if status == "HTTP 200" else Said(served=False, words=f"{status}: {body.strip()}")
 
 
@@ -95,19 +96,19 @@ async def ask_grpc(client: Client, _: str, address: str) -> Said:
     except OSError as error:  # gRPC takes bytes; to read them is left to us
         return Said(served=False, words=f"{type(error).__name__}: {error}")
     async with opened:
-        try:
-            await check_health(opened)
-        except grpc.aio.AioRpcError as error:
-            return Said(served=False, words=f"{error.code().name}: {error.details()}")
-    return SERVED
+        return await call_grpc(opened)
 
 
-async def check_health(opened: grpc.aio.Channel) -> None:
-    """Call grpc.health.v1.Health/Check, whose request is empty. Raises `AioRpcError`."""
+async def call_grpc(opened: grpc.aio.Channel) -> Said:
+    """Call grpc.health.v1.Health/Check, whose request is empty."""
     call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = opened.unary_unary(
         "/grpc.health.v1.Health/Check"
     )
-    await call(b"", timeout=_SECONDS)
+    try:
+        await call(b"", timeout=_SECONDS)
+    except grpc.aio.AioRpcError as error:
+        return Said(served=False, words=f"{error.code().name}: {error.details()}")
+    return SERVED
 
 
 def channel(client: Client, address: str) -> grpc.aio.Channel:
@@ -137,7 +138,7 @@ async def ask_curl(client: Client, http: str, _: str) -> Said:
         lines = ended.stderr.decode(errors="replace").splitlines()
         return Said(served=False, words=next(line for line in lines if line.startswith("curl: ")))
     body, _, status = ended.stdout.decode().rpartition("\n")
-    return _answer(status, body)
+    return answer(status, body)
 
 
 async def ask_openssl(client: Client, http: str, _: str) -> Said:
@@ -158,7 +159,7 @@ async def ask_openssl(client: Client, http: str, _: str) -> Said:
         return Said(served=False, words="(waits, and has no setting for how long)")
     status, _, rest = ended.stdout.decode(errors="replace").partition("\r\n")
     if status.startswith("HTTP/"):
-        return _answer("HTTP " + status.split()[1], rest.partition("\r\n\r\n")[2])
+        return answer("HTTP " + status.split()[1], rest.partition("\r\n\r\n")[2])
     return Said(served=False, words=_worth_reading(ended.stderr.decode(errors="replace")))
 
 

@@ -56,11 +56,13 @@ class Lab:
         return Client(folder)
 
     @contextmanager
-    def server(self, issued: Issued | None = None, ca_pem: bytes = b"") -> Iterator[Server]:
-        """Run a server; without arguments, the honest one."""
+    def server(
+        self, issued: Issued | None = None, ca_pem: bytes = b"", crl_pem: bytes | None = None
+    ) -> Iterator[Server]:
+        """Run a server; without arguments, the honest one, which knows of no revocations."""
         folder = self.folder / "server"
         issued = issued or self.authority.issue(SERVER)
-        write_identity(folder, issued, ca_pem or self.authority.ca_pem)
+        write_identity(folder, issued, ca_pem or self.authority.ca_pem, crl_pem=crl_pem)
         log = EventLog(self.folder / "server.log")
         with log.path.open("wb") as output:
             process = subprocess.Popen(

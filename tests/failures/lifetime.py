@@ -15,8 +15,8 @@ import aiohttp
 
 from pki.authority import Authority
 from pki.identity_folder import write_identity
-from tests.failures.clients import SERVED, Said, ask_aiohttp, channel, check_health, context
-from tests.failures.failure import Failure, ask_all
+from tests.failures.clients import SERVED, Said, answer, ask_aiohttp, call_grpc, channel, context
+from tests.failures.failure import ANYONE, Failure, ask_all
 from tests.failures.lab import CLIENT, SERVER, Case, Lab, Server
 from tests.failures.material import serves_below
 from tests.mtls.foreign_servers import openssl_server
@@ -68,16 +68,14 @@ async def _before_and_after(case: Case) -> Mapping[str, Said]:
     ):
         tls = context(case.client)
 
-        async def call() -> None:
+        async def call() -> Mapping[str, Said]:
             async with session.get(f"https://{case.server.http}/videos", ssl=tls) as response:
-                response.raise_for_status()
-                await response.read()
-            await check_health(open_channel)
+                over_http = answer(f"HTTP {response.status}", await response.text())
+            return {"open HTTP": over_http, "open gRPC": await call_grpc(open_channel)}
 
-        await call()
+        assert all(said.served for said in (await call()).values())
         await _until(case.moment)
-        await call()
-    return {"open connections": SERVED, **await ask_all(case)}
+        return {**await call(), **await ask_all(case)}
 
 
 async def _after(case: Case) -> Mapping[str, Said]:
@@ -163,13 +161,14 @@ FAILURES: Final = (
         title="The client's certificate expires while it is connected",
         did="You connect with a certificate that has seconds left, and go on over the same "
         "connection.",
-        why="A certificate is verified in the handshake, and then no more. The open connections "
-        "go on; the next one is refused, hours later perhaps, by something that looks like a "
-        "change.",
-        mend="Renew early. Give connections a greatest age (`grpc.max_connection_age_ms`), so "
-        "that none outlives its certificate by much.",
+        why="TLS verifies a certificate in the handshake, and then no more: to most servers you "
+        "would be good for as long as the connection lasts. `services/mtls` looks at the date in "
+        "every call, and so may nobody else's server do.",
+        mend="Renew early, and connect again with the new certificate. At a server: look at the "
+        "dates again, and give connections a greatest age (`grpc.max_connection_age_ms`).",
         arrange=_client_expires,
         watch=_before_and_after,
+        refused=("open HTTP", "open gRPC", *ANYONE),
         says=("expired", "expired"),
         doctor="own.dates",
     ),
@@ -189,9 +188,11 @@ FAILURES: Final = (
         title="Renewed, and not loaded",
         did="The server's certificate was renewed on disk in time. The server, started before, "
         "still shows the old one.",
-        why="Certificates are read when a server starts. A file that changes changes nothing.",
-        mend="Restart the server after a renewal, and ask the server, not the file, for its dates "
-        "(`doctor connect`).",
+        why="Most servers read their certificate when they start. A file that changes changes "
+        "nothing.",
+        mend="Let the server load its files again when they change, as `services/mtls` does "
+        "(`identity_watch.py`), or restart it after a renewal. And ask the server, not the file, "
+        "for its dates (`doctor connect`).",
         arrange=_server_is_renewed,
         watch=_after,
         doctor="server.dates",

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from pki.authority import Authority, Issued
+from pki.crl import Revoked
 from pki.identities import SERVER as SERVER_AUTH
 from pki.identities import identity_named
 from tests.failures.clients import Client
@@ -29,6 +30,16 @@ def _speaks(change: Callable[[Client], Client]) -> Arrange:
     def arrange(lab: Lab) -> Iterator[Case]:
         with lab.case(change(lab.client())) as case:
             yield case
+
+    return arrange
+
+
+def _listed(crl_pem: Callable[[Authority, Issued], bytes]) -> Arrange:
+    @contextmanager
+    def arrange(lab: Lab) -> Iterator[Case]:
+        mine = lab.authority.issue(CLIENT)
+        with lab.server(crl_pem=crl_pem(lab.authority, mine)) as server:
+            yield Case(lab.client(mine), server)
 
     return arrange
 
@@ -188,7 +199,7 @@ FAILURES: Final = (
         "nobody has called.",
         mend="Have it issued with `subjectAltName = URI:spiffe://...`.",
         arrange=_shows(lambda ours: ours.issue(CLIENT, uris=[], dns_names=["localhost"])),
-        says=("call.denied", "call.denied"),
+        says=("no_identity", "no_identity"),
         unseen="TLS succeeds, and a policy is known to the server alone; the answer is a note "
         "(`call.answered`)",
     ),
@@ -201,7 +212,7 @@ FAILURES: Final = (
         arrange=_shows(
             lambda ours: ours.issue(CLIENT, uris=[CLIENT.uri, identity_named("client/viewer").uri])
         ),
-        says=("call.denied", "call.denied"),
+        says=("no_identity", "no_identity"),
         unseen="as with no SPIFFE ID",
     ),
     Failure(
@@ -210,7 +221,7 @@ FAILURES: Final = (
         why="Authentication is not authorization. What is not in the server's table is denied.",
         mend="If it should be allowed, add the identity to the server's policy.",
         arrange=_shows(lambda ours: ours.issue(identity_named("client/viewer"))),
-        says=("call.denied", "call.denied"),
+        says=("not_listed", "not_listed"),
         unseen="the certificate is accepted, which the doctor says; whom the policy allows it "
         "cannot know",
     ),
@@ -223,7 +234,7 @@ FAILURES: Final = (
         mend="Nothing: this is as it should be. A server that looks at the common name is the one "
         "to mend.",
         arrange=_shows(lambda ours: client_of(ours, uris=[identity_named("client/viewer").uri])),
-        says=("call.denied", "call.denied"),
+        says=("not_listed", "not_listed"),
         unseen="as with a good certificate and no right",
     ),
     Failure(
@@ -233,7 +244,29 @@ FAILURES: Final = (
         "that it is for clients.",
         mend="Have it issued with `extendedKeyUsage = clientAuth`.",
         arrange=_shows(lambda ours: ours.issue(CLIENT, ekus=[])),
-        says=("call.denied", "call.denied"),
+        says=("no_identity", "no_identity"),
         unseen="the certificate is accepted; that a purpose is missing is a note (`own.purpose`)",
+    ),
+    Failure(
+        title="The certificate was revoked",
+        did="Your certificate has hours left, and its serial number stands on a revocation list.",
+        why="Somebody said that its key is in wrong hands (RFC 5280, section 5). Over HTTP, "
+        "OpenSSL looks into the list in the handshake. grpcio cannot be given one, so there you "
+        "get in, and every call is denied.",
+        mend="Have another issued, with another key, and find out who has the old one.",
+        arrange=_listed(lambda ours, mine: ours.crl([Revoked(mine.certificate.serial_number)])),
+        says=("revoked", "revoked"),
+        doctor="client.accepted",
+    ),
+    Failure(
+        title="The server's revocation list is out of date",
+        did="Your certificate is good. The server's list ended an hour ago, and it has no other.",
+        why="A list that is out of date could hide a revocation, so nobody is let in. The alert "
+        "is that for an expired certificate, and everybody looks at the certificate.",
+        mend="At the server: find out why nobody signs or copies the lists any more. "
+        "`services/mtls` refuses to start with an old one, and to take one over.",
+        arrange=_listed(lambda ours, _: ours.crl(next_update=NOW - HOUR)),
+        says=("no_revocation_list", "no_revocation_list"),
+        doctor="client.accepted",
     ),
 )
