@@ -17,7 +17,7 @@ from pki.durations import whole
 from pki.errors import StageNotAllowed
 from pki.place import Options, Place, opened
 from pki.reconcile import reconcile
-from pki.rollover_state import Authorities, Rollover, Stage, write_rollover
+from pki.rollover_state import Authorities, Rollover, Stage, end_rollover, write_rollover
 from pki.signing import common_name
 from pki.survey import survey
 
@@ -86,6 +86,7 @@ def rotate(
         if stage is Stage.TRUST:
             generation = authorities.present[-1].generation + 1
             new = Authority.create(key_type=options.key_type, generation=generation)
+            end_rollover(folder)  # of the last one; else this would be taken for its end
             write_authority(folder, new)
             changes.append(f"ca: made {common_name(new.root)}")
         else:

@@ -23,7 +23,7 @@ from pki.pem import certificate_pem
 
 GATEWAY = identity_named("gateway")
 FILES = ("certificate.crt", "private-key.pem", "key-pair.pem")
-TRUST = "ca-certificate.crt"
+TRUST, LISTS = "ca-certificate.crt", "revoked.crl"
 DAY = dt.timedelta(days=1)
 NOW = dt.datetime.now(dt.UTC)
 
@@ -86,6 +86,23 @@ def test_it_trusts_exactly_what_is_in_its_files(
     assert not trusts(tmp_path, b"ca", b"crl")
     write_trust(tmp_path, ca_pem, crl_pem)
     assert trusts(tmp_path, b"ca", b"crl") == is_so
+
+
+def test_the_lists_of_a_new_ca_are_there_before_it_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service may look between any two renames, and without a list it lets nobody in."""
+    write_trust(tmp_path, b"old", b"list of the old")
+    rename, seen = Path.rename, []
+
+    def watched(path: Path, target: Path) -> Path:
+        renamed = rename(path, target)
+        seen.append((tmp_path / TRUST).read_bytes() + b", " + (tmp_path / LISTS).read_bytes())
+        return renamed
+
+    monkeypatch.setattr(Path, "rename", watched)
+    write_trust(tmp_path, b"both", b"lists of both")
+    assert seen == [b"old, lists of both", b"both, lists of both"]
 
 
 def test_it_is_revoked(home: Home) -> None:

@@ -23,6 +23,7 @@ from pki.revoke import revoke
 from pki.rollover import rotate, standing
 from pki.rollover_state import Stage
 from pki.store import locked
+from tests.unit.pki.verifiers import handshake
 
 TIMEOUT = 60  # seconds
 FILES = 6 + 5 * len(IDENTITIES)
@@ -153,6 +154,10 @@ def test_a_stage_of_a_rollover_may_stop_before_any_rename(
     run_until_rename(count, lambda: rotate(certs, Options(), stage, AT_ONCE), monkeypatch)
     for identity in IDENTITIES:  # a service that is restarted now comes up
         load_identity(certs / identity.name, roles=frozenset())
+        if stage is Stage.ISSUE:  # others may show the leaf of either CA
+            roots = (certs / identity.name / "ca-certificate.crt").read_bytes()
+            assert roots.count(b"BEGIN CERTIFICATE") == 2
+    handshake(server=certs / "video-queue", client=certs / "gateway")
     if by == "a plain run":
         bootstrap(certs, Options())
     stages = list(Stage)[list(Stage).index(stage) :]
@@ -167,6 +172,21 @@ def test_a_stage_of_a_rollover_may_stop_before_any_rename(
     ]
     assert [path.name for path in (certs / "offline-root").iterdir()] == ["2"]
     assert_next_run_heals(certs)
+
+
+@pytest.mark.parametrize("by", ["a plain run", "the next rollover"])
+def test_the_last_stage_may_stop_when_only_its_note_is_left(certs: Path, by: str) -> None:
+    for stage in Stage:
+        rotate(certs, Options(), stage, AT_ONCE)
+    note = certs / "ca" / "rollover.json"
+    note.write_text('{"stage": "drop"}')
+    if by == "a plain run":
+        bootstrap(certs, Options())
+        assert not note.exists()
+        return
+    rotate(certs, Options(), Stage.TRUST, AT_ONCE)
+    roots = (certs / "gateway" / "ca-certificate.crt").read_bytes()
+    assert roots.count(b"BEGIN CERTIFICATE") == 2
 
 
 @pytest.mark.parametrize("stage", Stage)
