@@ -34,6 +34,7 @@ def bootstrap(
     `on_wait` is called if another run is at work in `folder`, before waiting for its end.
     Raises `PkiError`, and `OSError` if the folder cannot be written.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     with opened(folder, options, on_wait) as place:
         changes: list[str] = []
         if options.force:

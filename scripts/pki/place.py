@@ -45,9 +45,8 @@ def opened(
     """Hold `folder` alone, without what a run that was killed has left there.
 
     `on_wait` is called if another run is at work, before waiting for its end. Raises `PkiError`,
-    and `OSError` if the folder cannot be written.
+    and `OSError` if the folder does not exist or cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     ownership = None
     if options.service_owner is not None:
         ownership = Ownership.under(folder, options.service_owner)

@@ -124,6 +124,15 @@ def test_says_what_to_do_about_an_unusable_ca(
     assert main(["--folder", certs, "--force"]) == 0
 
 
+@pytest.mark.parametrize("command", [["revoke", "gateway"], ["rotate-ca"], ["rotate-ca", "trust"]])
+def test_a_command_that_needs_a_ca_makes_no_folder(
+    certs: str, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--folder", certs, *command]) == 1
+    assert capsys.readouterr().err.startswith(f"bootstrap_certs: {certs}: No such file")
+    assert not Path(certs).exists()
+
+
 def test_says_that_the_folder_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert main(["--folder", str(tmp_path / "file")]) == 1

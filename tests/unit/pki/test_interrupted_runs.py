@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 from mtls.identity import load_identity
@@ -135,17 +136,17 @@ STAGE_RENAMES = {
     Stage.DROP: 1 + 1 + 2 * len(IDENTITIES) + 2,
 }
 AT_ONCE = dt.timedelta(0)
+FINISHERS = ("the same command", "a plain run")
 
 
 @pytest.mark.parametrize(
-    ("stage", "count"),
+    ("stage", "count", "by"),
     [
-        (stage, count)
+        (stage, count, by)
         for stage, last in STAGE_RENAMES.items()
-        for count in (0, 1, 5, 6, 8, last - 1)
+        for count, by in zip((0, 1, 5, 6, 7, 8, 10, last - 1), cycle(FINISHERS), strict=False)
     ],
 )
-@pytest.mark.parametrize("by", ["the same command", "a plain run"])
 def test_a_stage_of_a_rollover_may_stop_before_any_rename(
     certs: Path, stage: Stage, count: int, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -269,6 +269,19 @@ def test_the_root_folder_is_not_needed_to_issue_and_renew(certs: Path) -> None:
     step(certs, Stage.DROP)
 
 
+def test_the_first_stage_can_be_taken_back(certs: Path) -> None:
+    step(certs, Stage.TRUST)
+    shutil.rmtree(certs / "ca" / "2")
+    shutil.rmtree(certs / "offline-root" / "2")
+    before = read_identity(certs / "gateway").leaf
+    bootstrap(certs, Options())
+    assert look(certs).now.startswith(f"No rollover is under way. Everybody trusts {OLD}, until")
+    assert roots(certs) == [OLD]
+    assert read_identity(certs / "gateway").leaf == before
+    step(certs, Stage.TRUST)
+    assert roots(certs) == [OLD, NEW]
+
+
 def test_without_a_ca_there_is_nothing_to_replace(tmp_path: Path) -> None:
     with pytest.raises(StageNotAllowed, match="There is no CA yet"):
         look(tmp_path)
