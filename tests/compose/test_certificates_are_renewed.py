@@ -1,10 +1,12 @@
 """The renewer issues again what is due and ends when told to; a revocation reaches every folder."""
 
 import re
+import subprocess
 from pathlib import Path
 
 from cryptography import x509
 
+from pki.store import locked
 from tests.compose.programs import run
 from tests.compose.project import Project
 from tests.compose.waiting import wait_for
@@ -40,7 +42,22 @@ def test_the_renewer_issues_again_what_is_due_and_gives_it_to_its_owner(project:
     assert serial(viewer) != before
     owners = {path.stat().st_uid for path in viewer.iterdir()}
     assert owners == {project.folder.stat().st_uid}
-    assert run(renewer, *CHECK).exit_code == 0
+    wait_for(lambda: project.container("renewer").health == "healthy", "the renewer's health")
+
+
+def test_whoever_works_in_the_folder_does_so_alone(project: Project) -> None:
+    """The lock is on the folder itself, so it holds between the containers and with their host."""
+    renewer = project.container("renewer").id
+    command = ["docker", "exec", str(renewer), *CHECK[:-1], "--service-owner", "10001"]
+    with locked(project.folder / "certs"):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stderr
+        assert (
+            b"Another run is at work in /certs; waiting for its end." in process.stderr.readline()
+        )
+        assert process.poll() is None
+    output, _ = process.communicate(timeout=60)
+    assert output.startswith(b"Nothing to do: ")
 
 
 def test_a_revocation_reaches_every_folder(project: Project) -> None:
