@@ -53,7 +53,7 @@ class Catalog:
         await self._database.write(work)
 
     async def uploaded_with(self, key: str, owner: str, now: dt.datetime) -> Video | None:
-        """Return the video that the owner uploaded with this key, None if there was no upload.
+        """Return the video that the owner uploaded with this key, None if that is not known.
 
         Raises `KeyUsed` if the video was deleted since.
         """

@@ -14,9 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from video_queue.errors import KeyInUse
 from video_queue.schema import upload_keys
 
-LIFETIME: Final = dt.timedelta(hours=24)
-
-_LIFETIME_MICROSECONDS: Final = LIFETIME // dt.timedelta(microseconds=1)
+_LIFETIME: Final = dt.timedelta(hours=24) // dt.timedelta(microseconds=1)
 
 
 async def add(connection: AsyncConnection, owner: str, key: str, video_id: str, now: int) -> None:
@@ -24,7 +22,7 @@ async def add(connection: AsyncConnection, owner: str, key: str, video_id: str, 
 
     Raises `KeyInUse` for a key that is there already: the upload that had it ends just now.
     """
-    too_old = upload_keys.c.created_at <= now - _LIFETIME_MICROSECONDS
+    too_old = upload_keys.c.created_at <= now - _LIFETIME
     await connection.execute(delete(upload_keys).where(too_old))
     row = {"owner": owner, "key": key, "video_id": video_id, "created_at": now}
     try:
@@ -38,6 +36,6 @@ async def video_id_of(connection: AsyncConnection, owner: str, key: str, now: in
     query = select(upload_keys.c.video_id).where(
         upload_keys.c.owner == owner,
         upload_keys.c.key == key,
-        upload_keys.c.created_at > now - _LIFETIME_MICROSECONDS,
+        upload_keys.c.created_at > now - _LIFETIME,
     )
     return (await connection.execute(query)).scalar_one_or_none()

@@ -93,7 +93,7 @@ upload_keys: Final = Table(
 async def prepare_schema(connection: AsyncConnection) -> None:
     """Make the tables that are missing. Raises `StartError` if there are some of another version.
 
-    So a database from before a table was added needs nothing; a table that changes, a new version.
+    So `VERSION` stays when a table is added, and is raised when one changes.
     """
     await connection.run_sync(_metadata.create_all)
     found = (await connection.execute(select(schema_version.c.version))).scalar_one_or_none()
