@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from tests.compose.project import Answer, Project
+from tests.compose.project import SERVERS, SERVICES, Answer, Project
 from tests.compose.waiting import wait_for
 
 CALL_SECONDS: Final = 1
@@ -22,18 +22,18 @@ services:
       VIDEO_QUEUE_IDLE_SECONDS: {idle}
       VIDEO_QUEUE_LEASE_SECONDS: {lease}
       VIDEO_QUEUE_MAX_ATTEMPTS: 100
-    healthcheck: {{ interval: 1s }}
+    healthcheck: {{ test: [CMD, "true"], interval: 1s }} # the others are started after it
   gateway:
     image: {images}-gateway
     environment:
       GATEWAY_CALL_SECONDS: {call}
       GATEWAY_IDLE_SECONDS: {idle}
-    healthcheck: {{ interval: 1s }}
+    healthcheck: {{ disable: true }}
   transcoder:
     image: {images}-transcoder
     environment:
       TRANSCODER_RETRY_SECONDS: 1
-    healthcheck: {{ interval: 1s }}
+    healthcheck: {{ disable: true }}
   # Another program on the same disk, which is a small one. It keeps the disk when the queue ends.
   other-program:
     image: {images}-gateway
@@ -62,7 +62,9 @@ def fragile_project(project: Project, whole: Project) -> Iterator[Project]:
     project = replace(project, changes=(_FILE,))
     try:
         project.compose("up", "--no-deps", "--detach", "other-program")
-        project.compose("up", "--no-deps", "--wait", "video-queue", "gateway", "transcoder")
+        project.compose("up", "--no-deps", "--detach", *SERVICES)
+        for service in SERVERS:
+            project.wait_for_event(service, 0, event="server.listening")
         yield project
     finally:
         project.compose("down", "--volumes", "--timeout=1")
