@@ -1,8 +1,10 @@
 """Mutual TLS for gRPC and aiohttp services: the only TLS code of this repository.
 
 Which identity am I           identity, certificates, spiffe
-How do I build an endpoint    grpc_endpoint, http_endpoint
+When does it change           identity_watch, identity_source
+How do I build an endpoint    grpc_endpoint, grpc_channel, http_endpoint, http_listener
 Who is my peer                peer
+Does its certificate count    standing, revocation, http_connections
 What may it do                policy, grpc_authorization, http_authorization
 Why was a peer refused        refusals, alerts and presented (HTTP), core_log (gRPC), events
 How often                     metrics, metrics_endpoint

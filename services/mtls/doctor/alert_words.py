@@ -41,7 +41,7 @@ ALERTS: Final[Mapping[int, Alert]] = {
     44: Alert("certificate_revoked", "our certificate was revoked", "Have a new one issued."),
     45: Alert(
         "certificate_expired",
-        "our certificate has expired by its clock",
+        "our certificate has expired by its clock, or its revocation list has",
         "Have it issued again; if it is still valid here, compare the clocks: date -u",
     ),
     46: Alert(
