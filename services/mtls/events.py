@@ -16,6 +16,8 @@ from mtls.refusals import Refusal
 
 import structlog
 
+_MAX_CHARACTERS: Final = 200
+
 _log = structlog.get_logger(__name__)
 
 
@@ -38,6 +40,7 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
             foreign_pre_chain=shared,
         )
     )
+    handler.addFilter(_admits)
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every file that changes
     structlog.configure(
@@ -45,6 +48,12 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _admits(record: logging.LogRecord) -> bool:
+    """Keep libraries short too: aiohttp has a traceback for every request that it cannot parse."""
+    is_ours = isinstance(record.msg, dict)
+    return is_ours or _LIMIT.admits((record.name, str(record.msg)[:_MAX_CHARACTERS]))
 
 
 def log_limited(event: str, like: str, **fields: Any) -> None:

@@ -23,7 +23,7 @@ from mtls.places import Limits, Places
 from mtls.refusals import Reason, Refusal
 
 _BACKLOG: Final = 128  # connections that wait to be accepted
-_GOODBYE_SECONDS: Final = 5.0  # for the peer to say it too, before we close without
+_GOODBYE_SECONDS: Final = 2.0  # for the peer to end TLS too; what else it sends is thrown away
 _RETRY_SECONDS: Final = 1.0  # until file descriptors may have become free
 
 

@@ -96,7 +96,7 @@ class _Connection(socket.socket):
 
     def __init__(self, accepted: socket.socket, closed: Callable[[socket.socket], None]) -> None:
         super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
-        self.setblocking(False)  # noqa: FBT003
+        self.settimeout(0)
         self._tell: Callable[[socket.socket], None] | None = closed
 
     def close(self) -> None:

@@ -27,6 +27,9 @@ class Config:
     idle_seconds: float
     lease_seconds: int
     max_attempts: int
+    max_connections: int
+    handshake_seconds: float
+    max_connection_idle_seconds: int
     max_connection_age_seconds: int
     grace_seconds: float
     log_format: str
@@ -55,6 +58,11 @@ class Config:
             idle_seconds=env.seconds("VIDEO_QUEUE_IDLE_SECONDS", 30, minimum=0.1),
             lease_seconds=env.integer("VIDEO_QUEUE_LEASE_SECONDS", 30, minimum=1, maximum=86_400),
             max_attempts=env.integer("VIDEO_QUEUE_MAX_ATTEMPTS", 3, minimum=1, maximum=100),
+            max_connections=env.integer("VIDEO_QUEUE_MAX_CONNECTIONS", 1000, minimum=1),
+            handshake_seconds=env.seconds("VIDEO_QUEUE_HANDSHAKE_SECONDS", 10, minimum=0.1),
+            max_connection_idle_seconds=env.integer(
+                "VIDEO_QUEUE_MAX_CONNECTION_IDLE_SECONDS", 300, minimum=1, maximum=86_400
+            ),
             max_connection_age_seconds=env.integer(
                 "VIDEO_QUEUE_MAX_CONNECTION_AGE_SECONDS", 3600, minimum=1, maximum=86_400
             ),

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from mtls.environment import Address
-from mtls.grpc_authorization import AuthorizationInterceptor
+from mtls.grpc_authorization import MAX_METADATA_BYTES, AuthorizationInterceptor
 from mtls.grpc_endpoint import server_credentials
 from mtls.identity_source import IdentitySource
 from mtls.metrics_endpoint import serving_metrics
@@ -92,18 +92,27 @@ def _options(config: Config) -> list[tuple[str, int]]:
     return [
         # A chunk of a video, and no more: what a call can make us hold in memory.
         ("grpc.max_receive_message_length", 1024 * 1024),
-        ("grpc.max_metadata_size", 16 * 1024),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        # All connections together, those in their handshake included; one more is closed at once,
+        # and nothing says so. Without it they end where the file descriptors do, and then neither
+        # a video nor the database can be opened. The C-core has no limit per address.
+        ("grpc.max_allowed_incoming_connections", config.max_connections),
         # Calls that one connection may have open; the gateway has one connection for all its calls.
         ("grpc.max_concurrent_streams", 1000),
         # A peer comes back and is verified again: an open connection outlives its certificate.
         ("grpc.max_connection_age_ms", config.max_connection_age_seconds * 1000),
         ("grpc.max_connection_age_grace_ms", _CONNECTION_AGE_GRACE_SECONDS * 1000),
-        # Whoever connects and does not finish TLS holds a socket for so long; the default is 120 s.
-        ("grpc.server_handshake_timeout_ms", 10_000),
+        # Whoever connects and finishes neither TLS nor the greeting of HTTP/2 holds a place for so
+        # long; the default is 120 s.
+        ("grpc.server_handshake_timeout_ms", round(config.handshake_seconds * 1000)),
+        # Whoever has finished both and calls nothing; a client of gRPC comes back when it has to.
+        ("grpc.max_connection_idle_ms", config.max_connection_idle_seconds * 1000),
         # A peer that vanished without a word is noticed, and what it held is let go.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
-        # Peers may ask as often whether we are there; those who ask more are sent away.
+        # Peers may ask as often whether we are there; those who ask more are sent away. (For taking
+        # back calls as fast as they are made, and for changes of settings, the C-core has bounds of
+        # its own: it answers so many, and then stops reading until the answers are taken.)
         ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
         # A second server on the same port would quietly get half of the connections.
         ("grpc.so_reuseport", 0),

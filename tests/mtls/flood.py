@@ -1,239 +1,227 @@
-"""A flood of clients that are refused, while an honest one goes on: for how long is up to you.
+"""Floods, and an honest client in the midst of them: how often, and for how long, is up to you.
 
-    PYTHONPATH=services:protos/gen:scripts:. python -m tests.mtls.flood --rate 1000 --seconds 30
+    PYTHONPATH=services:protos/gen:scripts:. python -m tests.mtls.flood --seconds 10
 
-starts both servers, floods one after the other, and prints for each what it took. The last three
-lines of each must agree: refusals made, refusals counted, and refusals logged or summed up.
+starts both servers with their defaults and floods them in every way that there is, one after the
+other. It prints a row for each: the honest client's times beside those of a quiet server, over a
+new connection and over one that is kept, and the server's memory and sockets. At the end
+come refusals for every reason: those that were made, counted, and logged or summed up must agree.
 """
 
 import argparse
-import asyncio
-import os
-import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-from mtls.certificates import Role
-from mtls.grpc_endpoint import channel_credentials
-from mtls.http_endpoint import client_context
-from mtls.identity import load_identity
-from mtls.refusals import Reason
-
-import aiohttp
-import grpc.aio
-
-from impostors import impostors
 from local_stack import Service, Stack
 from pki.identities import identity_named
-from tests.mtls.attackers import Attacker, attack
-from tests.mtls.scrape import Samples, sample, scrape
-from videoqueue_api.v1 import video_queue_pb2, video_queue_pb2_grpc
+from tests.mtls import attacks, http2_attacks, refusal_flood
+from tests.mtls.honest import CALLERS, Honest, honest_client
+from tests.mtls.scrape import METRICS, scrape
+from tests.mtls.target import Target
+from tests.mtls.vitals import resident_mib, sockets
 
-METRICS: Final = "127.0.0.1:0"
-_PROCESSES: Final = 2
-_TIMEOUT_SECONDS: Final = 30
-_PAUSE_SECONDS: Final = 0.05
-_HONEST: Final = {"gateway": "client/uploader", "video-queue": "gateway"}
-_ENDPOINTS: Final = {"gateway": "http", "video-queue": "grpc"}
-_METHODS: Final = {"gateway": "GET /videos", "video-queue": "/videoqueue.v1.VideoQueue/ListVideos"}
+_QUIET_CALLS: Final = 100
+_RECOVERY_SECONDS: Final = 30
+_CERTIFICATES: Final = 300  # of 0.7 KiB: a chain of 200 KiB
+
+Attack = Callable[[Target, float, int], Counter[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What came of a flood: refusals by reason, and the honest calls; memory in MiB over time."""
+class Flood:
+    """An attack on the services named in `on`, and what is shown there: a genuine certificate,
+    none, or a genuine one with a chain that is far too long."""
 
-    seconds: float
+    attack: Attack
+    shows: str
+    on: tuple[str, ...] = ("gateway", "video-queue")
+
+    def target(self, stack: Stack, service: Service) -> Target:
+        """Return the service as the attacker sees it."""
+        issued = stack.authority.issue(identity_named(CALLERS[service.name]))
+        key_pair = {
+            "certificate": issued.key_pair_pem,
+            "nothing": None,
+            "long chain": issued.key_pair_pem + stack.authority.ca_pem * _CERTIFICATES,
+        }
+        return Target(service.address, stack.authority.ca_pem, key_pair[self.shows])
+
+
+_GATEWAY: Final = ("gateway",)
+_QUEUE: Final = ("video-queue",)
+FLOODS: Final[Mapping[str, Flood]] = {
+    "strangers": Flood(attacks.shake_hands, "nothing"),
+    "half-open": Flood(attacks.half_open, "nothing"),
+    "slow handshakes": Flood(attacks.slow_handshake, "nothing"),
+    "silent": Flood(attacks.silent, "certificate"),
+    "idle": Flood(http2_attacks.idle, "certificate", _QUEUE),
+    "slow headers": Flood(attacks.slow_headers, "certificate", _GATEWAY),
+    "long chain": Flood(attacks.shake_hands, "long chain"),
+    "large header": Flood(attacks.large_header, "certificate", _GATEWAY),
+    "endless headers": Flood(attacks.endless_headers, "certificate", _GATEWAY),
+    "large metadata": Flood(http2_attacks.large_metadata, "certificate", _QUEUE),
+    "calls without a request": Flood(http2_attacks.no_request, "certificate", _QUEUE),
+    "CONTINUATION": Flood(http2_attacks.continuation, "certificate", _QUEUE),
+    "CONTINUATION by strangers": Flood(http2_attacks.continuation, "nothing", _QUEUE),
+    "rapid reset": Flood(http2_attacks.rapid_reset, "certificate", _QUEUE),
+    "rapid reset by strangers": Flood(http2_attacks.rapid_reset, "nothing", _QUEUE),
+    "SETTINGS": Flood(http2_attacks.settings, "certificate", _QUEUE),
+    "SETTINGS, deaf": Flood(http2_attacks.deaf_settings, "certificate", _QUEUE),
+    "PING": Flood(http2_attacks.pings, "certificate", _QUEUE),
+}
+
+
+@dataclass(slots=True)
+class Times:
+    """The seconds of each honest call, by its kind."""
+
+    anew: list[float] = field(default_factory=list)
+    again: list[float] = field(default_factory=list)
+
+    def call(self, honest: Honest) -> None:
+        """Make one call of each kind. Raises if one is not answered."""
+        self.anew.append(honest.anew())
+        self.again.append(honest.again())
+
+
+@dataclass(frozen=True, slots=True)
+class Survival:
+    """What the flood did, and how the honest client and the server were before, during and after.
+
+    Memory is in MiB: before, at most, and after; so are the sockets.
+    """
+
     made: Counter[str]
-    counted: Counter[str]
+    seconds: float
+    quiet: Times
+    flooded: Times
+    memory: tuple[float, float, float]
+    sockets: tuple[int, int, int]
+    refused: Counter[str]
+    dropped: Counter[str]
     lines: Counter[str]
-    left_out: Counter[str]
-    honest_seconds: list[float]
-    honest_counted: int
-    resident_mib: list[float]
 
 
-def attackers(stack: Stack, name: str) -> dict[str, Attacker]:
-    """Return for each reason a client that is refused for it, and pretends to be `name`."""
-    ca_pem = stack.authority.ca_pem
-    return {
-        kind.reason: Attacker(
-            kind.reason,
-            ca_pem,
-            kind.certificate.key_pair_pem if kind.certificate else None,
-            kind.speaks_tls,
-        )
-        for kind in impostors(stack.authority, name, unlisted="probe")
-        if kind.reason != "not_listed"
-    }
-
-
-async def flood(
+def survive(
+    pool: ProcessPoolExecutor,
     stack: Stack,
     service: Service,
+    flood: Flood,
     *,
-    total: int,
-    rate: float | None = None,
-    reasons: Sequence[str] = (),
-) -> Result:
-    """Make `total` refusals, `rate` a second or as many as go, and honest calls until they end.
-
-    They take turns through `reasons`, or through all that there are.
-    """
-    kinds = attackers(stack, _HONEST[service.name])
-    chosen = [kinds[reason] for reason in reasons or kinds]
-    before, since = scrape(stack, service), service.log.position()
-    honest_seconds: list[float] = []
-    resident_mib = [_resident_mib(service)]
-    call = _honest_caller(stack, service)
-    with ProcessPoolExecutor(_PROCESSES, get_context("spawn")) as pool:
-        shares = [total // _PROCESSES] * (_PROCESSES - 1)
-        shares.append(total - sum(shares))
-        attacking = asyncio.gather(
-            *(
-                asyncio.wrap_future(
-                    pool.submit(attack, chosen, service.address, share, rate and rate / _PROCESSES)
-                )
-                for share in shares
-            )
+    seconds: float,
+    connections: int,
+    quiet_calls: int = _QUIET_CALLS,
+) -> Survival:
+    """Flood the service, calling it meanwhile. Raises if an honest call is not answered."""
+    quiet, flooded = Times(), Times()
+    with honest_client(stack, service) as honest:
+        for _ in range(quiet_calls):
+            quiet.call(honest)
+        counted, since = scrape(stack, service), service.log.position()
+        memory, open_sockets = [resident_mib(service)], [sockets(service)]
+        started = time.monotonic()
+        attack = pool.submit(flood.attack, flood.target(stack, service), seconds, connections)
+        while not attack.done():
+            flooded.call(honest)
+            memory.append(resident_mib(service))
+            open_sockets.append(sockets(service))
+        made, took = attack.result(), time.monotonic() - started
+        left_open = _recover(service, honest, open_sockets[0])
+        honest.anew()
+        refused, dropped = refusal_flood.growth(service, counted, scrape(stack, service))
+        return Survival(
+            made,
+            took,
+            quiet,
+            flooded,
+            (memory[0], max(memory), resident_mib(service)),
+            (open_sockets[0], max(open_sockets), left_open),
+            refused,
+            dropped,
+            Counter(event["event"] for event in service.log.events(since)),
         )
-        while not attacking.done():
-            started = time.monotonic()
-            await call()
-            honest_seconds.append(time.monotonic() - started)
-            resident_mib.append(_resident_mib(service))
-            await asyncio.wait([attacking], timeout=_PAUSE_SECONDS)
-        attacks = await attacking
-    made = sum((attack.made for attack in attacks), Counter[str]())
-    seconds = max(attack.seconds for attack in attacks)
-    lines, left_out = await asyncio.to_thread(_settled_log, service, since, made.total())
-    counted, honest_counted = _growth(service, before, scrape(stack, service))
-    return Result(
-        seconds, made, counted, lines, left_out, honest_seconds, honest_counted, resident_mib
-    )
 
 
-def _growth(service: Service, before: Samples, after: Samples) -> tuple[Counter[str], int]:
-    """Return the refusals that were counted by reason, and the honest calls."""
-    endpoint = _ENDPOINTS[service.name]
-
-    def grown(name: str, **labels: str) -> int:
-        labels["endpoint"] = endpoint
-        return int(sample(after, name, **labels) - sample(before, name, **labels))
-
-    refused = {
-        reason.value: grown("mtls_handshakes_total", result="refused", reason=reason.value)
-        for reason in Reason
-    }
-    honest = grown(
-        "mtls_calls_total",
-        identity=_HONEST[service.name],
-        method=_METHODS[service.name],
-        code="200" if endpoint == "http" else "OK",
-    )
-    return +Counter(refused), honest
+def _recover(service: Service, honest: Honest, before: int) -> int:
+    """Wait until the server has let go of what the flood has opened; return what is open then."""
+    until = time.monotonic() + _RECOVERY_SECONDS
+    while (left := sockets(service)) > before and time.monotonic() < until:
+        honest.again()
+    return left
 
 
-def _settled_log(service: Service, since: int, total: int) -> tuple[Counter[str], Counter[str]]:
-    """Wait until the log speaks of `total` refusals, or has had time enough for it."""
-    deadline = time.monotonic() + _TIMEOUT_SECONDS
-    while True:
-        lines, left_out = _refusals_in_log(service, since)
-        if (lines + left_out).total() >= total or time.monotonic() > deadline:
-            return lines, left_out
-        time.sleep(_PAUSE_SECONDS)
+def row(name: str, service: Service, result: Survival) -> str:
+    """Return the figures of a flood: median / 99th percentile in ms, and their ratio to quiet."""
+    cells = [name, service.name]
+    for quiet, flooded in (
+        (result.quiet.anew, result.flooded.anew),
+        (result.quiet.again, result.flooded.again),
+    ):
+        for share in (0.5, 0.99):
+            was, became = (_quantile(times, share) for times in (quiet, flooded))
+            cells.append(f"{was * 1000:.1f} -> {became * 1000:.1f} (x{became / was:.1f})")
+    cells.append(" -> ".join(f"{mib:.0f}" for mib in result.memory))
+    cells.append(" -> ".join(str(count) for count in result.sockets))
+    cells.append(", ".join(f"{what} {count}" for what, count in sorted(result.made.items())))
+    counted = result.refused + result.dropped
+    cells.append(", ".join(f"{what} {count}" for what, count in sorted(counted.items())))
+    cells.append(str(result.lines.total()))
+    return "| " + " | ".join(cells) + " |"
 
 
-def _refusals_in_log(service: Service, since: int) -> tuple[Counter[str], Counter[str]]:
-    """Return by reason the lines of the log, and those that it says were left out."""
-    lines, left_out = Counter[str](), Counter[str]()
-    for event in service.log.events(since):
-        if event["event"] == "connection.refused":
-            lines[event["reason"]] += 1
-        elif event["event"] == "log.left_out" and event["what"] == "connection.refused":
-            left_out[event["like"].split()[1]] += event["lines"]
-    return lines, left_out
+def _quantile(times: list[float], share: float) -> float:
+    return sorted(times)[int((len(times) - 1) * share)]
 
 
-def _honest_caller(stack: Stack, service: Service) -> Callable[[], Awaitable[None]]:
-    """Return a call that succeeds, over a connection of its own; it raises if it does not."""
-    identity = load_identity(stack.certs / _HONEST[service.name], roles=frozenset({Role.CLIENT}))
-    context = client_context(identity)
-
-    async def over_http() -> None:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(f"https://{service.address}/videos", ssl=context) as response,
-        ):
-            response.raise_for_status()
-
-    async def over_grpc() -> None:
-        credentials = channel_credentials(identity)
-        # A pool of its own: gRPC would take the connection of the channel before.
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        async with grpc.aio.secure_channel(service.address, credentials, options) as channel:
-            await video_queue_pb2_grpc.VideoQueueStub(channel).ListVideos(
-                video_queue_pb2.ListVideosRequest(),
-                timeout=_TIMEOUT_SECONDS,
-                metadata=(("on-behalf-of", identity_named("client/uploader").uri),),
-            )
-
-    return over_http if service.name == "gateway" else over_grpc
-
-
-def _resident_mib(service: Service) -> float:
-    pages = int(Path(f"/proc/{service.process.pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE") / 2**20
-
-
-def report(name: str, result: Result) -> str:
-    """Return the figures of a flood, for people."""
-    honest, tenth = sorted(result.honest_seconds), max(1, len(result.resident_mib) // 10)
-    begin, end = result.resident_mib[tenth : 2 * tenth], result.resident_mib[-tenth:]
-    return (
-        f"{name}\n"
-        f"  {result.made.total()} refusals in {result.seconds:.1f} s: "
-        f"{result.made.total() / result.seconds:.0f} a second\n"
-        f"  resident memory: {result.resident_mib[0]:.1f} MiB before, "
-        f"{statistics.mean(begin):.1f} in the second tenth of the time, "
-        f"{statistics.mean(end):.1f} in the last\n"
-        f"  honest calls: {len(honest)}, counted {result.honest_counted}; median "
-        f"{statistics.median(honest) * 1000:.0f} ms, slowest {honest[-1] * 1000:.0f} ms\n"
-        f"  log: {result.lines.total()} lines for refusals, {result.left_out.total()} left out\n"
-        f"  made    {dict(sorted(result.made.items()))}\n"
-        f"  counted {dict(sorted(result.counted.items()))}\n"
-        f"  logged  {dict(sorted((result.lines + result.left_out).items()))}"
-    )
+_HEAD: Final = (
+    "| flood | server | new connection, p50 ms | p99 | kept connection, p50 ms | p99 "
+    "| memory MiB: before, most, after | sockets | the attack | counted | log lines |\n"
+    "|---|---|---|---|---|---|---|---|---|---|---|"
+)
 
 
 def main() -> None:
     """Start both servers, flood them, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rate", type=float, default=1000, help="refusals a second")
-    parser.add_argument("--seconds", type=float, default=30)
-    parser.add_argument("--reasons", nargs="*", default=[], help="codes of mtls.refusals")
+    parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--connections", type=int, default=300, help="of those that hold them")
+    parser.add_argument("--floods", nargs="*", default=[*FLOODS], choices=FLOODS, metavar="NAME")
+    parser.add_argument("--rate", type=float, default=1000, help="of refusals for every reason")
     options = parser.parse_args()
-    total = int(options.rate * options.seconds)
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ProcessPoolExecutor(2, get_context("spawn")) as pool,
+    ):
         stack = Stack(Path(folder))
         stack.write_certificates()
-        queue = stack.start_queue(VIDEO_QUEUE_METRICS=METRICS)
-        gateway = stack.start_gateway(queue.address, GATEWAY_METRICS=METRICS)
-        try:
+        with (
+            stack.start_queue(VIDEO_QUEUE_METRICS=METRICS) as queue,
+            stack.start_gateway(queue.address, GATEWAY_METRICS=METRICS) as gateway,
+        ):
+            print(_HEAD, flush=True)
+            for name in options.floods:
+                for service in (queue, gateway):
+                    if service.name in FLOODS[name].on:
+                        result = survive(
+                            pool,
+                            stack,
+                            service,
+                            FLOODS[name],
+                            seconds=options.seconds,
+                            connections=options.connections,
+                        )
+                        print(row(name, service, result), flush=True)
+            total = int(options.rate * options.seconds)
             for service in (queue, gateway):
-                flooding = flood(
-                    stack, service, total=total, rate=options.rate, reasons=options.reasons
-                )
-                print(report(service.name, asyncio.run(flooding)), flush=True)
-        finally:
-            gateway.stop()
-            queue.stop()
+                refused = refusal_flood.flood(pool, stack, service, total=total, rate=options.rate)
+                print(refusal_flood.report(service.name, refused), flush=True)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from local_stack import Service, Stack
 
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+METRICS: Final = "127.0.0.1:0"  # where a service under test is told to serve them
 _SECONDS: Final = 10
 
 

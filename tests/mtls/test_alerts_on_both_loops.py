@@ -5,6 +5,7 @@ Two of the claims are about the libraries. When they fail, code of ours has beco
 
 import asyncio
 import gc
+import socket
 import ssl
 import sys
 import weakref
@@ -33,6 +34,15 @@ TLS_ALERTS: Final = {
     "protocol_version": "TLSV1_ALERT_PROTOCOL_VERSION",
 }
 WITHOUT_CERTIFICATE: Final = {"no_certificate", "protocol_version"}
+
+
+def old_hello() -> bytes:
+    """Return the first message of a client that speaks nothing newer than TLS 1.2."""
+    context, outgoing = ssl.create_default_context(), ssl.MemoryBIO()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost").do_handshake()
+    return outgoing.read()
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +104,31 @@ def test_each_refusal_sends_its_alert_and_is_reported_once(
         [shown] = presented
         assert shown is not None
         assert "client/uploader" in shown.subject
+
+
+def test_a_handshake_that_takes_too_long_is_reported_once(
+    place: Place, run: Run, reported: list[Refusal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was refused before, and whose client then stays silent, was reported for that."""
+    monkeypatch.setattr(
+        http_listener, "report_refusal", lambda _, refusal: reported.append(refusal)
+    )
+    limits = Limits(max_connections=9, max_connections_per_address=9, handshake_seconds=0.2)
+
+    def stay(port: int, first_bytes: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", port), 10) as client:
+            client.sendall(first_bytes)
+            while client.recv(4096):  # until the server closes
+                pass
+
+    async def wait() -> None:
+        async with listening(Address("127.0.0.1", 0), place.identity, Echo, limits) as address:
+            for first_bytes in (b"", old_hello()):
+                await asyncio.to_thread(stay, address.port, first_bytes)
+
+    run(wait())
+    assert [refusal.reason.value for refusal in reported] == ["timeout", "protocol_version"]
+    assert all(refusal.peer for refusal in reported)
 
 
 def test_a_refused_connection_is_forgotten_at_once(

@@ -19,8 +19,7 @@ import impostors
 from impostors import Impostor
 from local_stack import Service, Stack
 from pki.identities import identity_named
-from tests.mtls.flood import METRICS
-from tests.mtls.scrape import get_metrics, metrics_address, sample, scrape
+from tests.mtls.scrape import METRICS, get_metrics, metrics_address, sample, scrape
 
 CALLERS: Final = {"gateway": "client/uploader", "video-queue": "gateway"}
 

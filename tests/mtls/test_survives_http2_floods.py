@@ -1,0 +1,23 @@
+"""What HTTP/2 lets a client ask for in a few bytes, asked for without end."""
+
+import pytest
+
+from tests.mtls.floodable import Floodable
+
+
+@pytest.mark.parametrize("flood", ["rapid reset", "SETTINGS", "SETTINGS, deaf"])
+def test_by_a_client_that_is_let_in(floodable: Floodable, flood: str) -> None:
+    result = floodable.survives("video-queue", flood)
+    assert result.made["bytes"] > 10**6
+    assert result.refused.total() == 0
+
+
+def test_whoever_asks_too_often_is_sent_away(floodable: Floodable) -> None:
+    result = floodable.survives("video-queue", "PING")
+    assert result.made["sent away"] > 0
+
+
+def test_by_a_stranger(floodable: Floodable) -> None:
+    result = floodable.survives("video-queue", "rapid reset by strangers")
+    assert set(result.refused) == {"no_certificate"}
+    assert result.refused.total() >= result.made["ended by the server"] > 0
