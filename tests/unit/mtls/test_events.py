@@ -1,0 +1,33 @@
+"""The log as a whole."""
+
+import io
+import logging
+from collections.abc import Iterator
+
+from mtls.events import configure_logging
+
+import pytest
+import structlog
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    root, stream = logging.getLogger(), io.StringIO()
+    handlers, level = root.handlers[:], root.level
+    configure_logging("json", stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_what_a_library_repeats_is_cut_short(log: io.StringIO) -> None:
+    for number in range(100):
+        logging.getLogger("aiohttp.server").error("Error handling request from %s", number)
+    assert log.getvalue().count("Error handling request") == 10
+
+
+def test_what_we_say_ourselves_is_not(log: io.StringIO) -> None:
+    for number in range(100):
+        structlog.get_logger("mine").info("video.stored", number=number)
+    assert log.getvalue().count("video.stored") == 100
