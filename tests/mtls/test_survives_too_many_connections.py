@@ -41,7 +41,7 @@ def test_a_full_video_queue_serves_those_that_it_has(floodable: Floodable, tmp_p
         honest.again()
         before, kept_out = sockets(queue), set()
         target = Target(queue.address, stack.authority.ca_pem)
-        attack = floodable.pool.submit(half_open, target, 1.5, 2 * PLACES)
+        attack = floodable.pool.submit(half_open, target, 1.0, 2 * PLACES)
         while not attack.done():
             honest.again()
             assert sockets(queue) <= before + PLACES + 1  # one that is being closed

@@ -1,7 +1,9 @@
 """The log as a whole."""
 
 import io
+import json
 import logging
+import time
 from collections.abc import Iterator
 
 from mtls.events import configure_logging
@@ -21,10 +23,15 @@ def log() -> Iterator[io.StringIO]:
     structlog.reset_defaults()
 
 
-def test_what_a_library_repeats_is_cut_short(log: io.StringIO) -> None:
+def test_what_a_library_repeats_is_summed_up(log: io.StringIO) -> None:
     for number in range(100):
         logging.getLogger("aiohttp.server").error("Error handling request from %s", number)
-    assert log.getvalue().count("Error handling request") == 10
+    assert log.getvalue().count('"Error handling request from ') == 10
+    until = time.monotonic() + 20
+    while "log.left_out" not in log.getvalue() and time.monotonic() < until:
+        time.sleep(0.02)
+    last = json.loads(log.getvalue().splitlines()[-1])
+    assert (last["what"], last["lines"]) == ("aiohttp.server", 90)
 
 
 def test_what_we_say_ourselves_is_not(log: io.StringIO) -> None:
