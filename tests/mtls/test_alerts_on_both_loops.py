@@ -122,7 +122,8 @@ def test_a_handshake_that_takes_too_long_is_reported_once(
                 pass
 
     async def wait() -> None:
-        async with listening(Address("127.0.0.1", 0), place.identity, Echo, limits) as address:
+        source = IdentitySource(place.identity)
+        async with listening(Address("127.0.0.1", 0), source, Echo, limits) as address:
             for first_bytes in (b"", old_hello()):
                 await asyncio.to_thread(stay, address.port, first_bytes)
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from mtls.identity import Identity
+from mtls.identity_source import IdentitySource
 
 import grpc
 import pytest
@@ -72,7 +73,8 @@ async def test_grpc_does_not_make_it_again(
     method: str,
 ) -> None:
     queue.fail(method, AWAY)
-    async with open_channel(config, identities["transcoder"]) as channel:
+    source = IdentitySource(identities["transcoder"])
+    async with open_channel(config, source) as channel:
         with pytest.raises(QueueUnreachable, match=AWAY[1]):
             await CALLS[method](QueueClient(channel, config), tmp_path)
     assert [call.method for call in queue.calls] == [method]
