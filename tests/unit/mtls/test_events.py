@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 
+from mtls import events
 from mtls.events import configure_logging
 
 import pytest
@@ -13,7 +14,9 @@ import structlog
 
 
 @pytest.fixture
-def log() -> Iterator[io.StringIO]:
+def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    # A logger keeps the settings that it was first used with: for other tests, those of now.
+    monkeypatch.setattr(events, "_log", structlog.get_logger())
     root, stream = logging.getLogger(), io.StringIO()
     handlers, level = root.handlers[:], root.level
     configure_logging("json", stream)
