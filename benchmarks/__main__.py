@@ -1,0 +1,96 @@
+"""Measures what mutual TLS costs here, and how we compare: see benchmarks/README.md."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from benchmarks.machine import environment
+from benchmarks.needs import missing
+from benchmarks.page import write_page
+from benchmarks.processes import Cores
+from benchmarks.rows.scale import FULL, SMOKE, Scale
+from benchmarks.rows.table import ROWS
+from benchmarks.stacks import Place
+from benchmarks.table import heading, line
+from pki.bootstrap import Options, bootstrap
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+    asked = _parser().parse_args()
+    if asked.page:
+        write_page(json.loads(asked.page.read_text("utf-8")))
+        return 0
+    rows = asked.rows or list(ROWS)
+    # The store is in this process for one of the rows: what it has to say is no result.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    if lacking := missing(need for row in rows for need in ROWS[row].needs):
+        print("These rows need, and this machine lacks:", *lacking, sep="\n  ", file=sys.stderr)
+        return 2
+    results = _measure(rows, SMOKE if asked.smoke else FULL)
+    if asked.json:
+        asked.json.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    return 0
+
+
+def _measure(rows: list[str], scale: Scale) -> dict[str, Any]:
+    results: dict[str, Any] = {
+        "environment": environment(),
+        "rounds": scale.rounds.measured,
+        "load_average_before": os.getloadavg()[0],
+        "measures": [],
+    }
+    print(*(f"{name}: {value}" for name, value in results["environment"].items()), sep="\n")
+    with tempfile.TemporaryDirectory(prefix="mtls-bench-") as folder:
+        certs = Path(folder) / "certs"
+        bootstrap(certs, Options())
+        place = Place(Path(folder), certs, Cores.of_this_machine())
+        for name in rows:
+            begin = time.monotonic()
+            print(f"\n{name}. {ROWS[name].what}\n{heading()}", flush=True)
+            for measure in ROWS[name].measure(place.below(f"row-{name}"), scale):
+                results["measures"].append(measure.as_json())
+                print(line(results["measures"][-1]), flush=True)
+            print(f"({time.monotonic() - begin:.0f} s)")
+    return results
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument(
+        "rows",
+        nargs="*",
+        metavar="ROW",
+        type=_row,
+        help="which rows (default: all): "
+        + "; ".join(f"{name}: {row.what}" for name, row in ROWS.items()),
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="once, and tiny: shows that it runs, measures nothing"
+    )
+    parser.add_argument("--json", type=Path, help="write the results to this file, too")
+    parser.add_argument(
+        "--page",
+        type=Path,
+        metavar="JSON",
+        help="measure nothing: make docs/performance.md of JSON",
+    )
+    return parser
+
+
+def _row(text: str) -> str:
+    if text not in ROWS:
+        raise argparse.ArgumentTypeError(f"there is no row {text}: choose of {', '.join(ROWS)}")
+    return text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

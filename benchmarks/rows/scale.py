@@ -1,0 +1,48 @@
+"""How much each row does: for figures, or just to see that it still runs."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.rounds import Rounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The sizes of one run of the benchmarks."""
+
+    rounds: Rounds
+    requests: int
+    connections: int
+    open_connections: int
+    bulk_bytes: int
+    warm_up_bytes: int
+    few_videos: int
+    some_videos: int
+    many_videos: int
+    store_calls: int
+
+
+FULL: Final = Scale(
+    rounds=Rounds(5),
+    requests=4000,
+    connections=400,
+    open_connections=400,
+    bulk_bytes=256 * 1024**2,
+    warm_up_bytes=16 * 1024**2,
+    few_videos=1_000,
+    some_videos=10_000,
+    many_videos=1_000_000,
+    store_calls=200,
+)
+SMOKE: Final = Scale(
+    rounds=Rounds(1, warm_ups=0),
+    requests=64,
+    connections=8,
+    open_connections=8,
+    bulk_bytes=1024**2,
+    warm_up_bytes=1024,
+    few_videos=300,
+    some_videos=300,
+    many_videos=600,
+    store_calls=4,
+)

@@ -1,0 +1,161 @@
+"""Both hops as processes: our services, or variants of them, and the peers that we compare with."""
+
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from mtls.certificates import Role
+from mtls.identity import Identity, load_identity
+
+from benchmarks.needs import NODE
+from benchmarks.processes import Cores, Server, serving
+from local_stack import ROOT
+
+PEER: Final = ROOT / "benchmarks" / "peer-node"
+OURS: Final = "ours"
+PEER_NAME: Final = "Node"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A gateway with a queue behind it; `scheme` is how the gateway is called."""
+
+    name: str
+    gateway: Server
+    queue: Server
+    scheme: str = "https"
+
+    @property
+    def url(self) -> str:
+        """Where the gateway is."""
+        return f"{self.scheme}://{self.gateway.address}"
+
+    def cpu_seconds(self) -> float:
+        """Return what both servers have used."""
+        return self.gateway.cpu_seconds() + self.queue.cpu_seconds()
+
+    def memory_bytes(self) -> int:
+        """Return the resident memory of both servers."""
+        return self.gateway.memory_bytes() + self.queue.memory_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a benchmark runs: a folder for its files, the certificates, and the cores."""
+
+    folder: Path
+    certs: Path
+    cores: Cores
+
+    def below(self, name: str) -> "Place":
+        """Return the same with a folder of its own."""
+        folder = self.folder / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return replace(self, folder=folder)
+
+    def client(self, name: str = "client/uploader") -> Identity:
+        """Return an identity to call with."""
+        return load_identity(self.certs / name, roles=frozenset({Role.CLIENT}))
+
+
+@contextmanager
+def our_stack(
+    place: Place, name: str, *, transport: str = "mtls", store: str = "disk", hooks: bool = True
+) -> Iterator[Stack]:
+    """Run our two services; with all defaults they are started as anybody starts them."""
+    home = place.below(name.replace(" ", "-"))
+    options = [f"--transport={transport}", f"--store={store}"]
+    options += [] if hooks else ["--without-hooks"]
+    as_always = (transport, store, hooks) == ("mtls", "disk", True)
+    with ExitStack() as stack:
+        queue = stack.enter_context(our_queue(home, [] if as_always else options))
+        gateway = stack.enter_context(our_gateway(home, queue, [] if as_always else options))
+        yield Stack(name, gateway, queue, "http" if transport == "plain" else "https")
+
+
+@contextmanager
+def fresh(place: Place, kind: str, *, store: str = "disk") -> Iterator[Stack]:
+    """Run a stack of its own, ours or the peer's: for what is only so at the beginning."""
+    own = replace(place, folder=Path(tempfile.mkdtemp(dir=place.folder)))
+    with our_stack(own, OURS, store=store) if kind == OURS else node_stack(own) as stack:
+        yield stack
+
+
+@contextmanager
+def our_queue(place: Place, options: list[str]) -> Iterator[Server]:
+    """Run our queue, with `options` as a variant."""
+    variables = {
+        "VIDEO_QUEUE_LISTEN": "127.0.0.1:0",
+        "VIDEO_QUEUE_IDENTITY": str(place.certs / "video-queue"),
+        "VIDEO_QUEUE_DATA": str(place.folder / "data"),
+    }
+    with _ours("video_queue", options, variables, place.cores.behind, place.folder) as server:
+        yield server
+
+
+@contextmanager
+def our_gateway(place: Place, queue: Server, options: list[str]) -> Iterator[Server]:
+    """Run our gateway in front of `queue`, with `options` as a variant."""
+    variables = {
+        "GATEWAY_LISTEN": "127.0.0.1:0",
+        "GATEWAY_IDENTITY": str(place.certs / "gateway"),
+        "GATEWAY_QUEUE": queue.address,
+    }
+    with _ours("gateway", options, variables, place.cores.front, place.folder) as server:
+        yield server
+
+
+@contextmanager
+def _ours(
+    module: str, options: list[str], variables: Mapping[str, str], core: int, folder: Path
+) -> Iterator[Server]:
+    command = [sys.executable, "-m", module]
+    if options:
+        command = [sys.executable, "-m", "benchmarks.variants", module, *options]
+    paths = ":".join(str(ROOT / each) for each in ("services", "protos/gen", "scripts", "."))
+    settings = {"LOG_FORMAT": "json", "PYTHONPATH": paths, **variables}
+    with serving(module, command, settings, core=core, folder=folder) as server:
+        yield server
+
+
+@contextmanager
+def node_stack(place: Place, name: str = PEER_NAME) -> Iterator[Stack]:
+    """Run the peer: fastify in front of @grpc/grpc-js."""
+    home = place.below(name.replace(" ", "-"))
+    shared = {"PROTOS": str(ROOT / "protos"), "PEER_LISTEN": "127.0.0.1:0"}
+    with ExitStack() as stack:
+        queue = stack.enter_context(
+            serving(
+                "queue",
+                [NODE, PEER / "queue.js"],
+                {**shared, "PEER_IDENTITY": str(place.certs / "video-queue")},
+                core=place.cores.behind,
+                folder=home.folder,
+            )
+        )
+        gateway = stack.enter_context(
+            serving(
+                "gateway",
+                [NODE, PEER / "gateway.js"],
+                {
+                    **shared,
+                    "PEER_IDENTITY": str(place.certs / "gateway"),
+                    "PEER_QUEUE": queue.address,
+                },
+                core=place.cores.front,
+                folder=home.folder,
+            )
+        )
+        yield Stack(name, gateway, queue)
+
+
+def free_port() -> int:
+    """Return a port that nobody has at the moment: nginx and openssl cannot say which they took."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
