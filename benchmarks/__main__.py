@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from benchmarks.needs import missing
 from benchmarks.page import write_page
 from benchmarks.processes import Cores
 from benchmarks.rows.scale import FULL, SMOKE, Scale
-from benchmarks.rows.table import ROWS
+from benchmarks.rows.table import GROUPS, ROWS, Group
 from benchmarks.stacks import Place
 from benchmarks.table import heading, line
 from pki.bootstrap import Options, bootstrap
@@ -29,23 +30,24 @@ def main() -> int:
     if asked.page:
         write_page(json.loads(asked.page.read_text("utf-8")))
         return 0
-    rows = asked.rows or list(ROWS)
-    # The store is in this process for one of the rows: what it has to say is no result.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    if lacking := missing(need for row in rows for need in ROWS[row].needs):
+    rows = asked.rows or ROWS
+    groups = [group for group in GROUPS if not set(rows).isdisjoint(group.rows)]
+    if lacking := missing(need for group in groups for need in group.needs):
         print("These rows need, and this machine lacks:", *lacking, sep="\n  ", file=sys.stderr)
         return 2
-    results = _measure(rows, SMOKE if asked.smoke else FULL)
+    # For row 9 the store is in this process: what it has to say is no result.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    results = _measure(groups, SMOKE if asked.smoke else FULL)
     if asked.json:
         asked.json.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", "utf-8")
     return 0
 
 
-def _measure(rows: list[str], scale: Scale) -> dict[str, Any]:
+def _measure(groups: Sequence[Group], scale: Scale) -> dict[str, Any]:
     results: dict[str, Any] = {
         "environment": environment(),
-        "rounds": scale.rounds.measured,
         "load_average_before": os.getloadavg()[0],
+        "rounds": scale.rounds.measured,
         "measures": [],
     }
     print(*(f"{name}: {value}" for name, value in results["environment"].items()), sep="\n")
@@ -53,10 +55,10 @@ def _measure(rows: list[str], scale: Scale) -> dict[str, Any]:
         certs = Path(folder) / "certs"
         bootstrap(certs, Options())
         place = Place(Path(folder), certs, Cores.of_this_machine())
-        for name in rows:
+        for group in groups:
             begin = time.monotonic()
-            print(f"\n{name}. {ROWS[name].what}\n{heading()}", flush=True)
-            for measure in ROWS[name].measure(place.below(f"row-{name}"), scale):
+            print(f"\n{group.name}: {group.what}\n{heading()}", flush=True)
+            for measure in group.measure(place.below(group.name), scale):
                 results["measures"].append(measure.as_json())
                 print(line(results["measures"][-1]), flush=True)
             print(f"({time.monotonic() - begin:.0f} s)")
@@ -64,24 +66,22 @@ def _measure(rows: list[str], scale: Scale) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument(
-        "rows",
-        nargs="*",
-        metavar="ROW",
-        type=_row,
-        help="which rows (default: all): "
-        + "; ".join(f"{name}: {row.what}" for name, row in ROWS.items()),
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description=__doc__,
+        epilog="\n".join(["rows:", *(f"  {group.name:<6}{group.what}" for group in GROUPS)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("rows", nargs="*", metavar="ROW", type=_row, help="default: all")
     parser.add_argument(
         "--smoke", action="store_true", help="once, and tiny: shows that it runs, measures nothing"
     )
-    parser.add_argument("--json", type=Path, help="write the results to this file, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
     parser.add_argument(
         "--page",
         type=Path,
-        metavar="JSON",
-        help="measure nothing: make docs/performance.md of JSON",
+        metavar="FILE",
+        help="measure nothing: make docs/performance.md of these results",
     )
     return parser
 

@@ -22,6 +22,8 @@ _COSTS: Final = {
     "download": "Download of a large video, through both hops, per MB",
 }
 
+_COST_ROWS: Final = frozenset({"5", "11"})
+
 Measures = list[dict[str, Any]]
 
 
@@ -50,14 +52,14 @@ def write_page(results: Mapping[str, Any]) -> None:
 def _rows(measures: Iterator[dict[str, Any]]) -> Iterator[str]:
     for each in measures:
         met = {True: "yes", False: "**no**", None: ""}[each["is_met"]]
+        ratio = each["ratio"]
         cells = (
             each["row"],
             each["title"],
             each["unit"],
             f"{each['ours']['name']}: {spread(each['ours'])}",
             f"{each['theirs']['name']}: {spread(each['theirs'])}",
-            f"**{short(each['ratio']['median'])}** "
-            f"({short(each['ratio']['min'])}-{short(each['ratio']['max'])})",
+            f"**{short(ratio['median'])}** ({short(ratio['min'])}-{short(ratio['max'])})",
         )
         judged = () if each["bar"] is None else (bar(each), met)
         yield f"| {' | '.join((*cells, *judged))} |"
@@ -74,7 +76,7 @@ def _groups(measures: Measures) -> list[Group]:
         sides = {
             side["name"]: side
             for each in measures
-            if each["title"] == title and each["row"] in {"cost", "5"}
+            if each["title"] == title and each["row"] in _COST_ROWS
             for side in (each["ours"], each["theirs"])
         }
         bars = [

@@ -1,7 +1,7 @@
 """Rows 3 and 4: the CPU that a new connection costs a server. Nothing is resumed."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from string import Template
@@ -18,79 +18,41 @@ _NGINX: Final = "nginx"
 _NGINX_CONF: Final = Path(__file__).parent.parent / "nginx.conf"
 
 
-def at_the_gateway(place: Place, scale: Scale) -> Iterator[Measure]:
-    """HTTPS: ours, fastify, and nginx as the floor."""
+def against_others(place: Place, scale: Scale) -> Iterator[Measure]:
+    """HTTPS at the gateway, with nginx as the floor, and gRPC at the queue."""
     with (
         our_stack(place, OURS) as ours,
         node_stack(place, PEER_NAME) as node,
         nginx(place) as floor,
     ):
-        samples = scale.rounds.alternate(
-            {
-                name: _https(place, server, scale)
-                for name, server in (
-                    (OURS, ours.gateway),
-                    (PEER_NAME, node.gateway),
-                    (_NGINX, floor),
-                )
-            }
+        gateways = ((OURS, ours.gateway), (PEER_NAME, node.gateway), (_NGINX, floor))
+        at_the_gateway = scale.rounds.alternate(
+            {name: https(place, server, scale) for name, server in gateways}
         )
-    for theirs, bar in ((PEER_NAME, 0.72), (_NGINX, 1.02)):
+        at_the_queue = scale.rounds.alternate(
+            {each.name: _grpc(place, each.queue, scale) for each in (ours, node)}
+        )
+    for row, where, samples, theirs, bar in (
+        ("3", "gateway", at_the_gateway, PEER_NAME, 0.72),
+        ("3", "gateway", at_the_gateway, _NGINX, 1.02),
+        ("4", "queue", at_the_queue, PEER_NAME, 0.40),
+    ):
         yield compare(
             samples,
             OURS,
             theirs,
             "cpu",
-            row="3",
-            title="new connection at the gateway",
+            row=row,
+            title=f"new connection at the {where}",
             unit="CPU ms",
             bar=bar,
         )
 
 
-def at_the_queue(place: Place, scale: Scale) -> Iterator[Measure]:
-    """HTTP/2 of gRPC, up to the server's settings: grpcio and @grpc/grpc-js."""
-    with our_stack(place, OURS) as ours, node_stack(place, PEER_NAME) as node:
-        samples = scale.rounds.alternate(
-            {each.name: _grpc(place, each.queue, scale) for each in (ours, node)}
-        )
-    yield compare(
-        samples,
-        OURS,
-        PEER_NAME,
-        "cpu",
-        row="4",
-        title="new connection at the queue",
-        unit="CPU ms",
-        bar=0.40,
-    )
-
-
-def transports(place: Place, scale: Scale) -> Iterator[Measure]:
-    """New connections at the gateway over mutual TLS, TLS and plain TCP: for the plot."""
-    with ExitStack() as running:
-        stacks = [
-            running.enter_context(our_stack(place, name, transport=name))
-            for name in ("mtls", "tls", "plain")
-        ]
-        samples = scale.rounds.alternate(
-            {each.name: _https(place, each.gateway, scale, scheme=each.scheme) for each in stacks}
-        )
-    for other in ("tls", "plain"):
-        yield compare(
-            samples,
-            "mtls",
-            other,
-            "cpu",
-            row="cost",
-            title="new connection",
-            unit="CPU ms",
-        )
-
-
-def _https(
+def https(
     place: Place, server: Server, scale: Scale, *, scheme: str = "https"
 ) -> Callable[[], Sample]:
+    """Return what measures the CPU of a new connection at `server`, an HTTP server."""
     connect = connector(server.address, place.client() if scheme == "https" else None)
     return partial(_measure, server, open_and_close, connect, scale.connections, place.cores.behind)
 

@@ -1,6 +1,6 @@
 """All rows: what they measure, what they need, and the function that does it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,33 +19,39 @@ from benchmarks.stacks import Place
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A group of measures that come from one run. `needs` is what has to be installed."""
+class Group:
+    """Rows that come from one run. `needs` is what has to be installed."""
 
+    rows: tuple[str, ...]
     what: str
     measure: Callable[[Place, Scale], Iterator[Measure]]
     needs: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """Its rows, as one word."""
+        return "+".join(self.rows)
 
-ROWS: Final[Mapping[str, Row]] = {
-    "1": Row(
-        "warm requests (and 2: their p99), against Node", warm_requests.against_node, ("node",)
-    ),
-    "3": Row(
-        "new connections at the gateway, against Node and nginx",
-        new_connections.at_the_gateway,
+
+GROUPS: Final = (
+    Group(("1", "2"), "warm requests, against Node", warm_requests.against_node, ("node",)),
+    Group(
+        ("3", "4"),
+        "new connections, against Node and nginx",
+        new_connections.against_others,
         ("node", "nginx"),
     ),
-    "4": Row("new connections at the queue, against Node", new_connections.at_the_queue, ("node",)),
-    "5": Row("CPU of a large video: mutual TLS, TLS, plain", transfers.transports),
-    "6": Row("MB/s of a large video, against Node", transfers.against_node, ("node",)),
-    "7": Row("all certificates, against openssl", bootstrap.against_openssl, ("openssl",)),
-    "8": Row("memory, against Node", memory.against_node, ("node",)),
-    "9": Row("the store with many videos against few", store_size.against_small),
-    "10": Row("start of the servers, against Node", start_up.against_node, ("node",)),
-    "11": Row("what services/mtls adds to a request", warm_requests.hooks, ("node",)),
-    "cost-request": Row(
-        "warm requests: mutual TLS, TLS, plain", warm_requests.transports, ("node",)
+    Group(("5",), "large videos and new connections: mutual TLS, TLS, plain", transfers.transports),
+    Group(("6",), "large videos, against Node", transfers.against_node, ("node",)),
+    Group(("7",), "all certificates, against openssl", bootstrap.against_openssl, ("openssl",)),
+    Group(("8",), "memory, against Node", memory.against_node, ("node",)),
+    Group(("9",), "the store with many videos, against few", store_size.against_small),
+    Group(("10",), "start of the servers, against Node", start_up.against_node, ("node",)),
+    Group(
+        ("11",),
+        "warm requests: mutual TLS, without our hooks, TLS, plain",
+        warm_requests.variants,
+        ("node",),
     ),
-    "cost-connection": Row("new connections: mutual TLS, TLS, plain", new_connections.transports),
-}
+)
+ROWS: Final = tuple(row for group in GROUPS for row in group.rows)

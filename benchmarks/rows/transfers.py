@@ -6,34 +6,42 @@ from functools import partial
 
 from benchmarks.bulk import measure_upload_and_download
 from benchmarks.rounds import Measure, Sample, compare
+from benchmarks.rows.new_connections import https
 from benchmarks.rows.scale import Scale
 from benchmarks.stacks import OURS, PEER_NAME, Place, fresh, our_stack
 
 
 def transports(place: Place, scale: Scale) -> Iterator[Measure]:
-    """CPU of a byte over mutual TLS, against the same services over TLS and plain TCP."""
+    """CPU of a byte, and of a new connection, over mutual TLS, TLS and plain TCP."""
     with ExitStack() as running:
         stacks = [
             running.enter_context(our_stack(place, name, transport=name))
             for name in ("mtls", "tls", "plain")
         ]
-        samples = scale.rounds.alternate(
+        transfers = scale.rounds.alternate(
             {
                 each.name: partial(measure_upload_and_download, place, each, scale.bulk_bytes)
                 for each in stacks
             }
         )
-    for way in ("upload", "download"):
-        for other, bar in (("plain", 1.5), ("tls", None)):
+        connections = scale.rounds.alternate(
+            {each.name: https(place, each.gateway, scale, scheme=each.scheme) for each in stacks}
+        )
+    for title, unit, samples, figure, bar in (
+        ("upload", "CPU ms/MB", transfers, "upload_cpu", 1.5),
+        ("download", "CPU ms/MB", transfers, "download_cpu", 1.5),
+        ("new connection", "CPU ms", connections, "cpu", None),
+    ):
+        for other in ("plain", "tls"):
             yield compare(
                 samples,
                 "mtls",
                 other,
-                f"{way}_cpu",
+                figure,
                 row="5",
-                title=way,
-                unit="CPU ms/MB",
-                bar=bar,
+                title=title,
+                unit=unit,
+                bar=bar if other == "plain" else None,
             )
 
 

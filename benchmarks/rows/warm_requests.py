@@ -56,47 +56,32 @@ def against_node(place: Place, scale: Scale) -> Iterator[Measure]:
                 )
 
 
-def hooks(place: Place, scale: Scale) -> Iterator[Measure]:
-    """CPU of a warm request with the code of services/mtls on top of TLS, and without."""
-    without = "without hooks"
-    with (
-        our_stack(place, OURS) as ours,
-        our_stack(place, without, hooks=False) as bare,
-    ):
-        samples = scale.rounds.alternate(
-            {each.name: _side(place, each, "get", scale) for each in (ours, bare)}
-        )
-    yield compare(
-        samples,
-        OURS,
-        without,
-        "cpu",
-        row="11",
-        title="what services/mtls adds to a warm GET",
-        unit="CPU ms",
-        bar=1.08,
-    )
-
-
-def transports(place: Place, scale: Scale) -> Iterator[Measure]:
-    """CPU of a warm request over mutual TLS, TLS and plain TCP: for the plot."""
+def variants(place: Place, scale: Scale) -> Iterator[Measure]:
+    """CPU of a warm request as it is, without the code on top of TLS, and with less TLS."""
+    bare = "without hooks"
     with ExitStack() as running:
         stacks = [
-            running.enter_context(our_stack(place, name, transport=name))
-            for name in ("mtls", "tls", "plain")
+            running.enter_context(our_stack(place, name, transport=transport, hooks=name != bare))
+            for name, transport in (
+                ("mtls", "mtls"),
+                (bare, "mtls"),
+                ("tls", "tls"),
+                ("plain", "plain"),
+            )
         ]
         samples = scale.rounds.alternate(
             {each.name: _side(place, each, "get", scale) for each in stacks}
         )
-    for other in ("tls", "plain"):
+    for other, bar in ((bare, 1.08), ("tls", None), ("plain", None)):
         yield compare(
             samples,
             "mtls",
             other,
             "cpu",
-            row="cost",
+            row="11",
             title="warm GET",
             unit="CPU ms",
+            bar=bar,
         )
 
 

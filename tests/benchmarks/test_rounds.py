@@ -19,8 +19,10 @@ def test_the_sides_take_turns_and_warm_ups_are_left_out() -> None:
     ("bar", "more_is_better", "is_met"),
     [(0.5, False, True), (0.49, False, False), (0.5, True, True), (0.51, True, False)],
 )
-def test_the_median_of_the_ratios_is_judged(bar: float, more_is_better: bool, is_met: bool) -> None:
-    samples = {
+def test_the_median_of_the_ratios_is_judged(
+    *, bar: float, more_is_better: bool, is_met: bool
+) -> None:
+    samples: dict[str, list[Sample]] = {
         "a": [{"x": 1.0}, {"x": 1.0}, {"x": 9.0}],
         "b": [{"x": 2.0}, {"x": 4.0}, {"x": 1.0}],
     }
