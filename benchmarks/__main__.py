@@ -37,13 +37,12 @@ def main() -> int:
         return 2
     # For row 9 the store is in this process: what it has to say is no result.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    results = _measure(groups, SMOKE if asked.smoke else FULL)
-    if asked.json:
-        asked.json.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    _measure(groups, SMOKE if asked.smoke else FULL, asked.json)
     return 0
 
 
-def _measure(groups: Sequence[Group], scale: Scale) -> dict[str, Any]:
+def _measure(groups: Sequence[Group], scale: Scale, file: Path | None) -> None:
+    """Measure, and write down after each group what there is by then."""
     results: dict[str, Any] = {
         "environment": environment(),
         "load_average_before": os.getloadavg()[0],
@@ -62,7 +61,8 @@ def _measure(groups: Sequence[Group], scale: Scale) -> dict[str, Any]:
                 results["measures"].append(measure.as_json())
                 print(line(results["measures"][-1]), flush=True)
             print(f"({time.monotonic() - begin:.0f} s)")
-    return results
+            if file:
+                file.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:

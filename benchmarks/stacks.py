@@ -20,6 +20,11 @@ PEER: Final = ROOT / "benchmarks" / "peer-node"
 OURS: Final = "ours"
 PEER_NAME: Final = "Node"
 
+_PYTHONPATH: Final = ":".join(
+    str(ROOT / each)
+    for each in ("benchmarks/as_in_the_images", "services", "protos/gen", "scripts", ".")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Stack:
@@ -117,8 +122,7 @@ def _ours(
     command = [sys.executable, "-m", module]
     if options:
         command = [sys.executable, "-m", "benchmarks.variants", module, *options]
-    paths = ":".join(str(ROOT / each) for each in ("services", "protos/gen", "scripts", "."))
-    settings = {"LOG_FORMAT": "json", "PYTHONPATH": paths, **variables}
+    settings = {"LOG_FORMAT": "json", "PYTHONPATH": _PYTHONPATH, **variables}
     with serving(module, command, settings, core=core, folder=folder) as server:
         yield server
 
