@@ -22,6 +22,12 @@ _COSTS: Final = {
     "download": "Download of a large video, through both hops, per MB",
 }
 
+# Of all processes of the machine: more than a single one that is always at work.
+_BUSY: Final = 1.0
+_CAUTION: Final = (
+    "**The machine was busy with other work during this run.** CPU and memory can be trusted, and "
+    "requests/s, MB/s and times cannot: repeat it where nothing else runs.\n"
+)
 _COST_ROWS: Final = frozenset({"5", "11"})
 
 Measures = list[dict[str, Any]]
@@ -33,6 +39,7 @@ def files_of(results: Mapping[str, Any]) -> dict[Path, str]:
     words = Template(_WORDS.read_text("utf-8"))
     page = words.substitute(
         rounds=results["rounds"],
+        caution=_CAUTION if results["load_average_before"] > _BUSY else "",
         comparison="\n".join(_rows(each for each in measures if each["bar"] is not None)),
         details="\n".join(_rows(each for each in measures if each["bar"] is None)),
         environment="\n".join(f"| {name} | {said} |" for name, said in _machine(results)),

@@ -84,11 +84,17 @@ def our_stack(
 
 
 @contextmanager
-def fresh(place: Place, kind: str, *, store: str = "disk") -> Iterator[Stack]:
-    """Run a stack of its own, ours or the peer's: for what is only so at the beginning."""
-    own = replace(place, folder=Path(tempfile.mkdtemp(dir=place.folder)))
-    with our_stack(own, OURS, store=store) if kind == OURS else node_stack(own) as stack:
-        yield stack
+def fresh(
+    place: Place, kind: str, *, transport: str = "mtls", store: str = "disk"
+) -> Iterator[Stack]:
+    """Run a stack in a folder of its own, ours or the peer's, and remove what it has stored."""
+    with tempfile.TemporaryDirectory(dir=place.folder) as folder, ExitStack() as running:
+        own = replace(place, folder=Path(folder))
+        yield running.enter_context(
+            our_stack(own, OURS, transport=transport, store=store)
+            if kind == OURS
+            else node_stack(own)
+        )
 
 
 @contextmanager
