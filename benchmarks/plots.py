@@ -11,7 +11,7 @@ _BAR_WIDTH: Final = 400
 _BAR_HEIGHT: Final = 20
 _GAP: Final = 8
 _GROUP_GAP: Final = 26
-_COLOURS: Final = ("#2b6cb0", "#8fb8de", "#c9c9c9")
+_COLOURS: Final = ("#c9c9c9", "#8fb8de", "#2b6cb0")
 
 
 @dataclass(frozen=True, slots=True)
