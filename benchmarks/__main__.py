@@ -21,7 +21,8 @@ from benchmarks.rows.scale import FULL, SMOKE, Scale
 from benchmarks.rows.table import GROUPS, ROWS, Group
 from benchmarks.stacks import Place
 from benchmarks.table import heading, line
-from pki.bootstrap import Options, bootstrap
+from pki.bootstrap import bootstrap
+from pki.place import Options
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ def _bare_gateway() -> None:
     def create_app(*arguments: Any) -> web.Application:
         app: web.Application = with_hooks(*arguments)
         app.middlewares.pop()  # `authorize`, the innermost
-        app.on_response_prepare.clear()  # `count_responses`
+        app.on_response_prepare.clear()  # `count_responses`, `end_old_connections`
         return app
 
     with_hooks = replace("gateway.server", "create_app", create_app)

@@ -41,7 +41,7 @@ class Memory:
         self._clock = clock
         self._videos: dict[str, tuple[Video, list[bytes]]] = {}  # the oldest first
 
-    def check_room(self, metadata: Metadata) -> None:
+    async def check(self, owner: str, metadata: Metadata) -> None:
         """Take everything."""
 
     async def receive(self, owner: str, metadata: Metadata, chunks: AsyncIterator[bytes]) -> Video:

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 from mtls.environment import Address
 from mtls.identity import Identity
+from mtls.identity_source import IdentitySource
+from mtls.pem_pipe import readable
 
 import grpc
 import grpc.aio
@@ -32,7 +34,8 @@ def _gateway_with_tls() -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # verify_mode is CERT_NONE
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.num_tickets = 0
-        context.load_cert_chain(identity.key_pair_path)
+        with readable(identity.chain_pem) as chain, readable(identity.key_pem) as key:
+            context.load_cert_chain(chain, key)
         context.set_alpn_protocols(("http/1.1",))
         return context
 
@@ -40,7 +43,8 @@ def _gateway_with_tls() -> None:
 
 
 def _queue_with_tls() -> None:
-    def server_credentials(identity: Identity) -> grpc.ServerCredentials:
+    def server_credentials(source: IdentitySource) -> grpc.ServerCredentials:
+        identity = source.current
         return grpc.ssl_server_credentials([(identity.key_pem, identity.chain_pem)])
 
     replace("video_queue.server", "server_credentials", server_credentials)
@@ -50,7 +54,7 @@ def _plain_gateway() -> None:
     @asynccontextmanager
     async def listening(
         address: Address,
-        _identity: Identity,
+        _source: IdentitySource,
         new_protocol: Callable[[], asyncio.BaseProtocol],
         _limits: Any,
     ) -> AsyncIterator[Address]:
