@@ -87,7 +87,7 @@ def _measure(runner: asyncio.Runner, call: Callable[[], Awaitable[None]], number
         for _ in range(number):
             await call()
 
-    before = time.process_time()  # of all threads: SQLite works in those of aiosqlite
+    before = time.process_time()  # of all threads: SQLite works in some of its own
     runner.run(calls())
     return {"cpu": (time.process_time() - before) * 1000 / number}
 

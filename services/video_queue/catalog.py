@@ -5,8 +5,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Row, Table, delete, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, Table, delete, func, insert, select
 
 from video_queue import key_rows, rendition_rows
 from video_queue.database import Database
@@ -44,11 +43,11 @@ class Catalog:
             "updated_at": to_microseconds(video.updated_at),
         }
 
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             if key:
                 now = to_microseconds(video.created_at)
-                await key_rows.add(connection, video.owner, key, video.id, now)
-            await connection.execute(insert(videos).values(row))
+                key_rows.add(connection, video.owner, key, video.id, now)
+            connection.execute(insert(videos).values(row))
 
         await self._database.write(work)
 
@@ -57,8 +56,9 @@ class Catalog:
 
         Raises `KeyUsed` if the video was deleted since.
         """
-        async with self._database.reading() as connection:
-            video_id = await key_rows.video_id_of(connection, owner, key, to_microseconds(now))
+        video_id = await self._database.read(
+            lambda connection: key_rows.video_id_of(connection, owner, key, to_microseconds(now))
+        )
         if video_id is None:
             return None
         try:
@@ -71,13 +71,16 @@ class Catalog:
 
     async def get(self, video_id: str) -> Video:
         """Return one video. Raises `VideoNotFound`."""
-        async with self._database.reading() as connection:
-            found = await connection.execute(select(videos).where(videos.c.id == video_id))
+
+        def work(connection: Connection) -> Video:
+            found = connection.execute(select(videos).where(videos.c.id == video_id))
             row = found.one_or_none()
             if row is None:
                 raise VideoNotFound
-            (video,) = await _with_renditions(connection, [row])
+            (video,) = _with_renditions(connection, [row])
             return video
+
+        return await self._database.read(work)
 
     async def rendition(self, video_id: str, name: str) -> Rendition:
         """Return a rendition that can be seen. Raises `RenditionNotFound`."""
@@ -90,8 +93,7 @@ class Catalog:
                 videos.c.status == VideoStatus.COMPLETED,
             )
         )
-        async with self._database.reading() as connection:
-            row = (await connection.execute(query)).one_or_none()
+        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
         if row is None:
             raise RenditionNotFound
         return rendition_rows.rendition_of(row)
@@ -105,10 +107,13 @@ class Catalog:
         query = select(videos).order_by(videos.c.number.desc()).limit(size + 1)
         if before is not None:
             query = query.where(videos.c.number < before)
-        async with self._database.reading() as connection:
-            rows = (await connection.execute(query)).all()
-            page = await _with_renditions(connection, rows[:size])
-        return page, rows[size - 1].number if len(rows) > size else None
+
+        def work(connection: Connection) -> tuple[list[Video], int | None]:
+            rows = connection.execute(query).all()
+            page = _with_renditions(connection, rows[:size])
+            return page, rows[size - 1].number if len(rows) > size else None
+
+        return await self._database.read(work)
 
     async def remove(self, video_id: str, owner: str) -> tuple[Video, list[Rendition]]:
         """Remove a video, and return it with all that was published of it.
@@ -118,14 +123,14 @@ class Catalog:
         # For a database with many writers: nothing more is published of it meanwhile.
         query = select(videos).where(videos.c.id == video_id).with_for_update()
 
-        async def work(connection: AsyncConnection) -> tuple[Video, list[Rendition]]:
-            row = (await connection.execute(query)).one_or_none()
+        def work(connection: Connection) -> tuple[Video, list[Rendition]]:
+            row = connection.execute(query).one_or_none()
             if row is None:
                 raise VideoNotFound
             if row.owner != owner:
                 raise NotTheOwner
-            dropped = await rendition_rows.drop(connection, renditions.c.video_id == video_id)
-            await connection.execute(delete(videos).where(videos.c.number == row.number))
+            dropped = rendition_rows.drop(connection, renditions.c.video_id == video_id)
+            connection.execute(delete(videos).where(videos.c.number == row.number))
             return video_of(row), dropped
 
         return await self._database.write(work)
@@ -139,25 +144,29 @@ class Catalog:
         return await self._known(renditions, ids)
 
     async def _known(self, table: Table, ids: Sequence[str]) -> set[str]:
-        async with self._database.reading() as connection:
-            query = select(table.c.id).where(table.c.id.in_(ids))
-            return set((await connection.execute(query)).scalars())
+        query = select(table.c.id).where(table.c.id.in_(ids))
+        return await self._database.read(
+            lambda connection: set(connection.execute(query).scalars())
+        )
 
     async def total_bytes(self) -> int:
         """Return the size of all videos and renditions together."""
-        async with self._database.reading() as connection:
+
+        def work(connection: Connection) -> int:
             sizes = [
-                (await connection.execute(select(func.sum(table.c.size_bytes)))).scalar_one()
+                connection.execute(select(func.sum(table.c.size_bytes))).scalar_one()
                 for table in (videos, renditions)
             ]
-        return sum(int(size or 0) for size in sizes)
+            return sum(int(size or 0) for size in sizes)
+
+        return await self._database.read(work)
 
 
-async def _with_renditions(connection: AsyncConnection, rows: Iterable[Row[Any]]) -> list[Video]:
+def _with_renditions(connection: Connection, rows: Iterable[Row[Any]]) -> list[Video]:
     """Return the videos in the rows, each with the renditions that can be seen."""
     page = [video_of(row) for row in rows]
     completed = [video.id for video in page if video.status is VideoStatus.COMPLETED]
-    shown = await rendition_rows.of_videos(connection, completed)
+    shown = rendition_rows.of_videos(connection, completed)
     return [dataclasses.replace(video, renditions=shown.get(video.id, ())) for video in page]
 
 

@@ -39,7 +39,7 @@ class Config:
         """Read the settings. Raises `ConfigurationError`, which names the variable at fault."""
         env = Environment(variables)
         data = env.path("VIDEO_QUEUE_DATA").absolute()
-        sqlite = f"sqlite+aiosqlite:///{data / 'video-queue.db'}"
+        sqlite = f"sqlite:///{data / 'video-queue.db'}"
         return cls(
             listen=env.address("VIDEO_QUEUE_LISTEN", "127.0.0.1:50051"),
             metrics=env.optional_address("VIDEO_QUEUE_METRICS"),

@@ -1,15 +1,20 @@
-"""The connection to the database: SQLite in the data folder, or another by its URL."""
+"""The connection to the database: SQLite in the data folder, or another by its URL.
+
+A transaction runs as a whole in a thread, so what it does is written without `await`. With a driver
+for asyncio every statement goes to a thread and back: to read a video took twice as much CPU
+(docs/performance.md).
+"""
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, Self, TypeVar
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from video_queue.ballast import Ballast
 from video_queue.errors import CatalogUnavailable, StoreFull
@@ -33,7 +38,7 @@ _BEGIN: Final = "begin"
 class Database:
     """Runs reads and writes; a write ends as a whole even if its caller goes away."""
 
-    def __init__(self, engine: AsyncEngine, unbroken: Unbroken, ballast: Ballast) -> None:
+    def __init__(self, engine: Engine, unbroken: Unbroken, ballast: Ballast) -> None:
         is_sqlite = engine.dialect.name == "sqlite"
         if is_sqlite:
             _set_up_sqlite(engine)
@@ -43,6 +48,8 @@ class Database:
         self._writer = engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         # SQLite has one writer at a time, and lets the others poll: here they queue.
         self._turn = asyncio.Semaphore(1 if is_sqlite else _CONNECTIONS)
+        # One for each connection. Those of asyncio write files, and may all wait for a slow disk.
+        self._threads = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="database")
         self._unbroken = unbroken
         self._ballast = ballast
 
@@ -50,46 +57,54 @@ class Database:
     @asynccontextmanager
     async def opened(cls, url: str, unbroken: Unbroken, ballast: Ballast) -> AsyncIterator[Self]:
         """Yield the database with its tables made. Raises `StartError` or `CatalogUnavailable`."""
-        engine = create_async_engine(
+        engine = create_engine(
             url, pool_size=_CONNECTIONS, max_overflow=0, pool_timeout=_WAIT_SECONDS
         )
+        database = cls(engine, unbroken, ballast)
         try:
-            database = cls(engine, unbroken, ballast)
             await database.write(prepare_schema)
             yield database
         finally:
-            await engine.dispose()
+            await asyncio.to_thread(database.close)
 
-    @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """Yield a connection to read from. Raises `CatalogUnavailable`."""
-        with _database_errors():
-            async with self._engine.begin() as connection:
-                yield connection
+    def close(self) -> None:
+        """Wait for what is under way and close the connections. Blocks."""
+        self._threads.shutdown()
+        self._engine.dispose()
 
-    async def write(self, work: Callable[[AsyncConnection], Awaitable[_Result]]) -> _Result:
+    async def read(self, work: Callable[[Connection], _Result]) -> _Result:
+        """Do `work`, which only reads, in one transaction. Raises `CatalogUnavailable`."""
+        return await self._transaction(self._engine, work)
+
+    async def write(self, work: Callable[[Connection], _Result]) -> _Result:
         """Do `work` in one transaction. Raises `CatalogUnavailable` or `StoreFull`."""
         return await self._unbroken.run(self._write(work))
 
-    async def _write(self, work: Callable[[AsyncConnection], Awaitable[_Result]]) -> _Result:
+    async def _write(self, work: Callable[[Connection], _Result]) -> _Result:
         if not self._ballast.is_loaded:
             await asyncio.to_thread(self._ballast.load)
         try:
-            return await self._transaction(work)
+            return await self._in_turn(work)
         except StoreFull:
             if not self._ballast.is_loaded:
                 raise
             await asyncio.to_thread(self._ballast.drop)
-            return await self._transaction(work)
+            return await self._in_turn(work)
 
-    async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[_Result]]) -> _Result:
-        with _database_errors():
-            async with self._turn, self._writer.begin() as connection:
-                return await work(connection)
+    async def _in_turn(self, work: Callable[[Connection], _Result]) -> _Result:
+        async with self._turn:
+            return await self._transaction(self._writer, work)
+
+    async def _transaction(self, engine: Engine, work: Callable[[Connection], _Result]) -> _Result:
+        def run() -> _Result:
+            with _database_errors(), engine.begin() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
 
-def _set_up_sqlite(engine: AsyncEngine) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
+def _set_up_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
         # Python's own driver would begin transactions late, and not before a SELECT at all:
         # SQLAlchemy's documentation of its SQLite dialect, "Transactions with SQLite".
@@ -99,7 +114,7 @@ def _set_up_sqlite(engine: AsyncEngine) -> None:
             cursor.execute(pragma)
         cursor.close()
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def on_begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 

@@ -7,9 +7,8 @@ without its upload, and no upload without its key.
 import datetime as dt
 from typing import Final
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from video_queue.errors import KeyInUse
 from video_queue.schema import upload_keys
@@ -17,25 +16,25 @@ from video_queue.schema import upload_keys
 _LIFETIME: Final = dt.timedelta(hours=24) // dt.timedelta(microseconds=1)
 
 
-async def add(connection: AsyncConnection, owner: str, key: str, video_id: str, now: int) -> None:
+def add(connection: Connection, owner: str, key: str, video_id: str, now: int) -> None:
     """Add a key and drop those that are too old, so that the table does not grow without end.
 
     Raises `KeyInUse` for a key that is there already: the upload that had it ends just now.
     """
     too_old = upload_keys.c.created_at <= now - _LIFETIME
-    await connection.execute(delete(upload_keys).where(too_old))
+    connection.execute(delete(upload_keys).where(too_old))
     row = {"owner": owner, "key": key, "video_id": video_id, "created_at": now}
     try:
-        await connection.execute(insert(upload_keys).values(row))
+        connection.execute(insert(upload_keys).values(row))
     except IntegrityError:
         raise KeyInUse from None
 
 
-async def video_id_of(connection: AsyncConnection, owner: str, key: str, now: int) -> str | None:
+def video_id_of(connection: Connection, owner: str, key: str, now: int) -> str | None:
     """Return the ID of the video that was uploaded with a key, None if nobody remembers one."""
     query = select(upload_keys.c.video_id).where(
         upload_keys.c.owner == owner,
         upload_keys.c.key == key,
         upload_keys.c.created_at > now - _LIFETIME,
     )
-    return (await connection.execute(query)).scalar_one_or_none()
+    return connection.execute(query).scalar_one_or_none()

@@ -6,8 +6,7 @@ A lease is lost at the moment it ends, whether or not somebody has noticed yet.
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from video_queue import rendition_rows
 from video_queue.catalog import to_microseconds, video_of
@@ -50,8 +49,8 @@ class Leases:
             .returning(*videos.c)
         )
 
-        async def work(connection: AsyncConnection) -> Claim | None:
-            row = (await connection.execute(statement)).one_or_none()
+        def work(connection: Connection) -> Claim | None:
+            row = connection.execute(statement).one_or_none()
             if row is None:
                 return None
             return Claim(video_of(row), Lease(row.id, row.lease_token), row.attempts)
@@ -60,9 +59,8 @@ class Leases:
 
     async def video_under(self, lease: Lease, now: dt.datetime) -> Video:
         """Return the video of a lease that still holds. Raises `LeaseLost`."""
-        async with self._database.reading() as connection:
-            query = select(videos).where(_holds(lease, now))
-            row = (await connection.execute(query)).one_or_none()
+        query = select(videos).where(_holds(lease, now))
+        row = await self._database.read(lambda connection: connection.execute(query).one_or_none())
         if row is None:
             raise LeaseLost
         return video_of(row)
@@ -71,8 +69,9 @@ class Leases:
         self, lease: Lease, name: str, max_number: int, now: dt.datetime
     ) -> None:
         """Return if a rendition of that name may be published. Raises as `publish` does."""
-        async with self._database.reading() as connection:
-            await _check_publish(connection, lease, name, max_number, now)
+        await self._database.read(
+            lambda connection: _check_publish(connection, lease, name, max_number, now)
+        )
 
     async def publish(
         self, lease: Lease, rendition: Rendition, max_number: int, now: dt.datetime
@@ -83,13 +82,13 @@ class Leases:
         `StoreFull`.
         """
 
-        async def work(connection: AsyncConnection) -> list[Rendition]:
-            await _check_publish(connection, lease, rendition.name, max_number, now)
+        def work(connection: Connection) -> list[Rendition]:
+            _check_publish(connection, lease, rendition.name, max_number, now)
             same_name = renditions.c.name == rendition.name
-            replaced = await rendition_rows.drop(
+            replaced = rendition_rows.drop(
                 connection, and_(rendition_rows.published_under(lease), same_name)
             )
-            await rendition_rows.add(connection, lease, rendition)
+            rendition_rows.add(connection, lease, rendition)
             return replaced
 
         return await self._database.write(work)
@@ -116,8 +115,8 @@ class Leases:
             .returning(*videos.c)
         )
 
-        async def work(connection: AsyncConnection) -> tuple[Video, list[Rendition]]:
-            row = (await connection.execute(statement)).one_or_none()
+        def work(connection: Connection) -> tuple[Video, list[Rendition]]:
+            row = connection.execute(statement).one_or_none()
             if row is None:
                 raise LeaseLost
             if goes_on:
@@ -125,10 +124,10 @@ class Leases:
             useless = renditions.c.video_id == lease.video_id
             if report.status is VideoStatus.COMPLETED:
                 published = rendition_rows.published_under(lease)
-                if not await rendition_rows.number(connection, published):
+                if not rendition_rows.number(connection, published):
                     raise InvalidRequest("There is nothing to see: publish a rendition first.")
                 useless = and_(useless, renditions.c.lease_token != lease.token)
-            return video_of(row), await rendition_rows.drop(connection, useless)
+            return video_of(row), rendition_rows.drop(connection, useless)
 
         return await self._database.write(work)
 
@@ -147,10 +146,9 @@ class Leases:
                 videos.c.lease_ends_at > to_microseconds(now + 2 * self._length),
             ),
         )
-        async with self._database.reading() as connection:
-            query = select(videos.c.number).where(is_lost).limit(1)
-            if (await connection.execute(query)).first() is None:
-                return [], []
+        query = select(videos.c.number).where(is_lost).limit(1)
+        if await self._database.read(lambda connection: connection.execute(query).first()) is None:
+            return [], []
 
         released: dict[str, Any] = {
             "progress_percent": 0,
@@ -168,27 +166,27 @@ class Leases:
             lost.values(**released, status=VideoStatus.PENDING),
         )
 
-        async def work(connection: AsyncConnection) -> tuple[list[Video], list[Rendition]]:
+        def work(connection: Connection) -> tuple[list[Video], list[Rendition]]:
             released = [
                 video_of(row)
                 for statement in statements
-                for row in (await connection.execute(statement)).all()
+                for row in connection.execute(statement).all()
             ]
             theirs = renditions.c.video_id.in_([video.id for video in released])
-            return released, await rendition_rows.drop(connection, theirs)
+            return released, rendition_rows.drop(connection, theirs)
 
         return await self._database.write(work)
 
 
-async def _check_publish(
-    connection: AsyncConnection, lease: Lease, name: str, max_number: int, now: dt.datetime
+def _check_publish(
+    connection: Connection, lease: Lease, name: str, max_number: int, now: dt.datetime
 ) -> None:
     # For a database with many writers: the lease cannot end between this look and the commit.
     held = select(videos.c.number).where(_holds(lease, now)).with_for_update()
-    if (await connection.execute(held)).one_or_none() is None:
+    if connection.execute(held).one_or_none() is None:
         raise LeaseLost
     others = and_(rendition_rows.published_under(lease), renditions.c.name != name)
-    if await rendition_rows.number(connection, others) >= max_number:
+    if rendition_rows.number(connection, others) >= max_number:
         raise TooManyRenditions
 
 

@@ -8,15 +8,14 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select
 
 from video_queue.renditions import Rendition, in_order
 from video_queue.schema import renditions
 from video_queue.videos import Lease
 
 
-async def add(connection: AsyncConnection, lease: Lease, rendition: Rendition) -> None:
+def add(connection: Connection, lease: Lease, rendition: Rendition) -> None:
     """Add a rendition that was published under a lease."""
     row = {
         "id": rendition.id,
@@ -30,31 +29,31 @@ async def add(connection: AsyncConnection, lease: Lease, rendition: Rendition) -
         "height": rendition.height,
         "duration_ms": rendition.duration_ms,
     }
-    await connection.execute(insert(renditions).values(row))
+    connection.execute(insert(renditions).values(row))
 
 
-async def of_videos(
-    connection: AsyncConnection, video_ids: Collection[str]
+def of_videos(
+    connection: Connection, video_ids: Collection[str]
 ) -> Mapping[str, tuple[Rendition, ...]]:
     """Return the renditions of videos, in order, by the ID of the video: in one query for all."""
     found: dict[str, list[Rendition]] = defaultdict(list)
     if video_ids:
         query = select(renditions).where(renditions.c.video_id.in_(video_ids))
-        for row in (await connection.execute(query)).all():
+        for row in connection.execute(query).all():
             found[row.video_id].append(rendition_of(row))
     return {video_id: in_order(each) for video_id, each in found.items()}
 
 
-async def number(connection: AsyncConnection, which: ColumnElement[bool]) -> int:
+def number(connection: Connection, which: ColumnElement[bool]) -> int:
     """Return how many renditions there are to which `which` applies."""
     query = select(func.count()).select_from(renditions).where(which)
-    return int((await connection.execute(query)).scalar_one())
+    return int(connection.execute(query).scalar_one())
 
 
-async def drop(connection: AsyncConnection, which: ColumnElement[bool]) -> list[Rendition]:
+def drop(connection: Connection, which: ColumnElement[bool]) -> list[Rendition]:
     """Remove the renditions to which `which` applies, and return them."""
     statement = delete(renditions).where(which).returning(*renditions.c)
-    return [rendition_of(row) for row in (await connection.execute(statement)).all()]
+    return [rendition_of(row) for row in connection.execute(statement).all()]
 
 
 def published_under(lease: Lease) -> ColumnElement[bool]:

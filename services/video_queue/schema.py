@@ -6,6 +6,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Connection,
     ForeignKey,
     Index,
     Integer,
@@ -18,7 +19,6 @@ from sqlalchemy import (
     insert,
     select,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from video_queue.errors import StartError
 from video_queue.videos import VideoStatus
@@ -90,15 +90,15 @@ upload_keys: Final = Table(
 )
 
 
-async def prepare_schema(connection: AsyncConnection) -> None:
+def prepare_schema(connection: Connection) -> None:
     """Make the tables that are missing. Raises `StartError` if there are some of another version.
 
     So `VERSION` stays when a table is added, and is raised when one changes.
     """
-    await connection.run_sync(_metadata.create_all)
-    found = (await connection.execute(select(schema_version.c.version))).scalar_one_or_none()
+    _metadata.create_all(connection)
+    found = connection.execute(select(schema_version.c.version)).scalar_one_or_none()
     if found is None:
-        await connection.execute(insert(schema_version).values(version=VERSION))
+        connection.execute(insert(schema_version).values(version=VERSION))
     elif found != VERSION:
         raise StartError(
             f"The database has schema version {found} and this program needs {VERSION}: "

@@ -63,12 +63,12 @@ async def test_on_a_full_disk_a_video_can_be_deleted(
     video = await upload(queue)
     drop = rendition_rows.drop
 
-    async def full_until_it_is_dropped(*arguments: object) -> object:
+    def full_until_it_is_dropped(*arguments: object) -> object:
         if (config.data / ".ballast").exists():
             cause = sqlite3.OperationalError("database or disk is full")
             cause.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise OperationalError("DELETE", {}, cause)
-        return await drop(*arguments)  # type: ignore[arg-type]
+        return drop(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(rendition_rows, "drop", full_until_it_is_dropped)
     await queue.library.delete(video.id, OWNER)

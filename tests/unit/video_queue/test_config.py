@@ -14,7 +14,7 @@ NEEDED = {"VIDEO_QUEUE_IDENTITY": "/certs", "VIDEO_QUEUE_DATA": "/data"}
 def test_two_variables_are_enough() -> None:
     config = Config.from_environment(NEEDED)
     assert config.identity == Path("/certs")
-    assert config.database_url == "sqlite+aiosqlite:////data/video-queue.db"
+    assert config.database_url == "sqlite:////data/video-queue.db"
     assert config.limits.upload_bytes == 4 * 1024**3
     assert (config.limits.rendition_bytes, config.limits.renditions) == (4 * 1024**3, 16)
     assert config.quota_bytes == 50 * 1024**3
@@ -22,7 +22,7 @@ def test_two_variables_are_enough() -> None:
 
 
 def test_the_database_password_is_not_shown() -> None:
-    url = "postgresql+asyncpg://user:secret@db/videos"
+    url = "postgresql+psycopg://user:secret@db/videos"
     config = Config.from_environment({**NEEDED, "VIDEO_QUEUE_DATABASE_URL": url})
     assert config.database_url == url
     assert "secret" not in repr(config)

@@ -3,12 +3,13 @@
 import asyncio
 import dataclasses
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text, update
+from sqlalchemy import Connection, event, text, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
@@ -39,6 +40,10 @@ async def database(config: Config) -> AsyncIterator[Database]:
         yield database
 
 
+def version_in(connection: Connection) -> int:
+    return int(connection.execute(schema_version.select()).scalar_one())
+
+
 @pytest.mark.parametrize(
     ("pragma", "value"),
     [("journal_mode", "wal"), ("synchronous", 2), ("busy_timeout", 10_000), ("foreign_keys", 1)],
@@ -47,8 +52,8 @@ async def test_a_commit_survives_a_power_cut(
     database: Database, pragma: str, value: object
 ) -> None:
     """synchronous = FULL is 2: https://sqlite.org/pragma.html#pragma_synchronous"""
-    async with database.reading() as connection:
-        assert (await connection.execute(text(f"PRAGMA {pragma}"))).scalar_one() == value
+    query = text(f"PRAGMA {pragma}")
+    assert await database.read(lambda c: c.execute(query).scalar_one()) == value
 
 
 async def test_a_database_of_another_version_is_refused(config: Config, clock: Clock) -> None:
@@ -112,36 +117,40 @@ async def test_no_query_of_a_call_reads_the_whole_table(
             assert not [step for step in steps if "TEMP B-TREE" in step], statement
 
 
-async def test_a_write_that_is_under_way_outlives_its_caller(database: Database) -> None:
-    begun, go_on = asyncio.Event(), asyncio.Event()
+async def test_a_write_that_is_begun_outlives_its_caller(database: Database) -> None:
+    """One that is under way in its thread, and one that waits for its turn behind it."""
+    begun, go_on = threading.Event(), threading.Event()
 
-    async def work(connection: Any) -> None:
-        await connection.execute(update(schema_version).values(version=7))
+    def under_way(connection: Connection) -> None:
+        connection.execute(update(schema_version).values(version=7))
         begun.set()
-        await go_on.wait()
+        assert go_on.wait(timeout=10)
 
-    task = asyncio.create_task(database.write(work))
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    def waiting(connection: Connection) -> None:
+        connection.execute(update(schema_version).values(version=schema_version.c.version + 1))
+
+    callers = [asyncio.create_task(database.write(under_way))]
+    assert await asyncio.to_thread(begun.wait, timeout=10)
+    callers.append(asyncio.create_task(database.write(waiting)))
+    await asyncio.sleep(0)  # it has begun to wait
+    for caller in callers:
+        caller.cancel()
+    ends = await asyncio.gather(*callers, return_exceptions=True)
+    assert all(isinstance(end, asyncio.CancelledError) for end in ends)
     go_on.set()
     await database.write(lambda c: c.execute(text("SELECT 1")))  # its turn comes after
-    async with database.reading() as connection:
-        assert (await connection.execute(schema_version.select())).scalar_one() == 7
+    assert await database.read(version_in) == 8
 
 
 async def test_writes_take_turns(database: Database) -> None:
     """Each reads and then writes; if two did so at once, one count would be lost."""
 
-    async def count(connection: Any) -> None:
-        found = (await connection.execute(schema_version.select())).scalar_one()
-        await asyncio.sleep(0)
-        await connection.execute(update(schema_version).values(version=found + 1))
+    def count(connection: Connection) -> None:
+        found = version_in(connection)
+        connection.execute(update(schema_version).values(version=found + 1))
 
     await asyncio.gather(*(database.write(count) for _ in range(20)))
-    async with database.reading() as connection:
-        assert (await connection.execute(schema_version.select())).scalar_one() == 21
+    assert await database.read(version_in) == 21
 
 
 async def test_another_program_cannot_write_in_the_middle_of_a_write(
@@ -149,14 +158,14 @@ async def test_another_program_cannot_write_in_the_middle_of_a_write(
 ) -> None:
     """Or a transaction that has read would fail at its own write, with SQLITE_BUSY_SNAPSHOT."""
 
-    async def read_then_write(connection: Any) -> None:
-        await connection.execute(schema_version.select())
+    def read_then_write(connection: Connection) -> None:
+        version_in(connection)
         with (
             closing(sqlite3.connect(config.data / "video-queue.db", timeout=0)) as other,
             pytest.raises(sqlite3.OperationalError, match="locked"),
         ):
             other.execute("UPDATE schema_version SET version = 9")
-        await connection.execute(update(schema_version).values(version=7))
+        connection.execute(update(schema_version).values(version=7))
 
     await database.write(read_then_write)
 
@@ -168,7 +177,7 @@ async def test_another_program_cannot_write_in_the_middle_of_a_write(
 async def test_a_full_disk_is_told_from_other_trouble(
     database: Database, code: int, expected: type[Exception]
 ) -> None:
-    async def trouble(_connection: object) -> None:
+    def trouble(_connection: object) -> None:
         cause = sqlite3.OperationalError("trouble")
         cause.sqlite_errorcode = code
         raise OperationalError("INSERT", {}, cause)
