@@ -160,9 +160,9 @@ async def _all_requests(requests: Any, _context: _Context) -> Any:
     return requests
 
 
-async def _one_request(requests: Any, context: _Context) -> Any:
-    request = await anext(aiter(requests), None)
-    if request is None:
+async def _one_request(_requests: Any, context: _Context) -> Any:
+    request = await context.read()
+    if request is grpc.aio.EOF:
         await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "The call came without its request.")
     return request
 
