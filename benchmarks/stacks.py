@@ -116,6 +116,7 @@ def our_gateway(place: Place, queue: Server, options: list[str]) -> Iterator[Ser
         "GATEWAY_LISTEN": "127.0.0.1:0",
         "GATEWAY_IDENTITY": str(place.certs / "gateway"),
         "GATEWAY_QUEUE": queue.address,
+        "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS": "1000",  # all of the load comes from one
     }
     with _ours("gateway", options, variables, place.cores.front, place.folder) as server:
         yield server

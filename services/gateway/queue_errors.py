@@ -39,6 +39,8 @@ _NOT_MENDABLE: Final[Mapping[grpc.StatusCode, type[RequestError]]] = {
     grpc.StatusCode.OUT_OF_RANGE: RangeNotSatisfiable,
     grpc.StatusCode.UNAVAILABLE: QueueUnavailable,
     grpc.StatusCode.CANCELLED: QueueUnavailable,  # the queue is shutting down
+    # Our certificate has expired or was revoked; when it has been renewed, this passes.
+    grpc.StatusCode.UNAUTHENTICATED: QueueUnavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: QueueTimedOut,
 }
 

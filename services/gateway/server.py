@@ -16,9 +16,6 @@ from gateway.app import create_app
 from gateway.config import Config
 from gateway.errors import StartError
 
-# A connection that has come of age ends with the response that is due. A large upload may take
-# this long; config.transfer_seconds and watch_seconds end a request by then.
-_LONGEST_REQUEST_SECONDS: Final = 3600
 _LINGER_SECONDS: Final = 5  # to read on after an early refusal, so that the client gets to see it
 
 
@@ -61,6 +58,8 @@ def _listening(
         max_connections=config.max_connections,
         max_connections_per_address=config.max_connections_per_address,
         handshake_seconds=config.handshake_seconds,
-        max_age_seconds=config.max_connection_age_seconds + _LONGEST_REQUEST_SECONDS,
+        # One that has come of age ends with the response that is due, and by then that is.
+        max_age_seconds=config.max_connection_age_seconds
+        + max(config.transfer_seconds, config.watch_seconds),
     )
     return listening(config.listen, source, server, limits)

@@ -76,9 +76,11 @@ class _Lane:
             self._is_empty.set()
 
     async def drain(self) -> None:
-        """Close the channel when its calls have ended."""
-        await self._is_empty.wait()
-        await self.close()
+        """Close the channel when its calls have ended, or when this is cancelled."""
+        try:
+            await self._is_empty.wait()
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         """Close the channel now; calls that are under way are cancelled."""

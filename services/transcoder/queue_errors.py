@@ -22,6 +22,10 @@ class QueueUnreachable(TryAgain):
     """The queue does not answer: see that it runs, and that TRANSCODER_QUEUE is its address."""
 
 
+class CertificateLapsed(TryAgain):
+    """Our certificate counts no longer: the work goes on when it has been renewed."""
+
+
 class NotAllowed(QueueError):
     """The queue does not let this certificate do that: check TRANSCODER_IDENTITY."""
 
@@ -46,7 +50,7 @@ _MEANINGS: Final[Mapping[grpc.StatusCode, type[QueueError]]] = {
     grpc.StatusCode.ABORTED: LeaseLost,
     grpc.StatusCode.NOT_FOUND: VideoDeleted,
     grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
-    grpc.StatusCode.UNAUTHENTICATED: NotAllowed,
+    grpc.StatusCode.UNAUTHENTICATED: CertificateLapsed,
     grpc.StatusCode.UNAVAILABLE: QueueUnreachable,
     grpc.StatusCode.DEADLINE_EXCEEDED: QueueUnreachable,
     grpc.StatusCode.CANCELLED: TryAgain,  # the queue is shutting down

@@ -21,10 +21,10 @@ KEPT = {
     grpc.StatusCode.OUT_OF_RANGE: 416,
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.CANCELLED: 503,
+    grpc.StatusCode.UNAUTHENTICATED: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
     grpc.StatusCode.INTERNAL: 500,
     grpc.StatusCode.UNKNOWN: 500,
-    grpc.StatusCode.UNAUTHENTICATED: 500,
     grpc.StatusCode.UNIMPLEMENTED: 500,
     grpc.StatusCode.DATA_LOSS: 500,
 }

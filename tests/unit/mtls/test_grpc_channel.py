@@ -120,6 +120,21 @@ async def test_the_old_channel_is_closed_when_its_last_call_has_ended(peers: Pee
         assert old.get_state() is grpc.ChannelConnectivity.SHUTDOWN
 
 
+async def test_at_the_end_the_old_channel_is_closed_too(peers: Peers) -> None:
+    """A call that is under way does not keep it open."""
+    source = IdentitySource(peers.identity("gateway"))
+    async with renewing_channel(peers.address, source) as channel:
+        echo: Any = channel.stream_stream(ECHO)
+        call = echo()
+        await call.write(b"x")
+        await call.read()
+        old: grpc.aio.Channel = channel.lane.channel  # type: ignore[attr-defined]
+        change(source, peers.identity("gateway"))
+        await until_it_calls_as(channel, source.current)
+        assert old.get_state() is grpc.ChannelConnectivity.READY
+    assert old.get_state() is grpc.ChannelConnectivity.SHUTDOWN
+
+
 async def test_the_old_certificate_is_used_until_the_server_takes_the_new(peers: Peers) -> None:
     """As when a CA is changed in the wrong order."""
     other = Authority.create()
