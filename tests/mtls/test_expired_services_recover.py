@@ -21,7 +21,7 @@ from tests.mtls.rotating import Rotating
 from tests.mtls.servers import unique_title
 
 LIFE: Final = dt.timedelta(seconds=4)
-SECONDS: Final = 60
+SECONDS: Final = 30
 
 
 async def test_they_recover_by_themselves(rotating: Rotating) -> None:

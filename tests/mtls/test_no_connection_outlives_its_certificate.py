@@ -37,13 +37,14 @@ from tests.mtls.rotating import Rotating, serial_of
 from tests.mtls.servers import unique_title
 
 LIFE = dt.timedelta(seconds=3)
+SECONDS = 30
 GATEWAY = identity_named("gateway")
 UPLOADER = identity_named("client/uploader")
 
 
 async def until_it_fails(call: Callable[[], Awaitable[object]], end: dt.datetime) -> None:
     """Call again and again; the certificate ends at `end`, and then the calls have to."""
-    while dt.datetime.now(dt.UTC) < end + dt.timedelta(seconds=30):
+    while dt.datetime.now(dt.UTC) < end + dt.timedelta(seconds=SECONDS):
         await call()
 
 
@@ -62,7 +63,7 @@ async def test_the_gateway_ends_a_connection_whose_certificate_expires(rotating:
         with pytest.raises(aiohttp.ClientError):
             await until_it_fails(short.titles, end)
         with pytest.raises(aiohttp.ClientError):
-            await uploads[0]
+            await asyncio.wait_for(uploads[0], SECONDS)
         ended = {"event": "connection.ended", "reason": "expired"}
         await rotating.said("gateway", ended, since=since)
         go_on.set()
@@ -82,7 +83,7 @@ async def test_the_queue_ends_calls_whose_certificate_expires(rotating: Rotating
             await until_it_fails(partial(list_videos, short), end)
         assert denied.value.code() is grpc.StatusCode.UNAUTHENTICATED
         with pytest.raises(grpc.aio.AioRpcError, match="has expired") as cut_off:
-            await watches[0].read()
+            await asyncio.wait_for(watches[0].read(), SECONDS)
         assert cut_off.value.code() is grpc.StatusCode.UNAUTHENTICATED
         await list_videos(long)
         assert not watches[1].done()
@@ -130,7 +131,7 @@ def ask_until_renewed(stack: Stack, gateway: Service) -> None:
     first = ask()
     bootstrap(stack.certs, Options(again=True))
     renewed = load_identity(stack.certs / "gateway", roles=frozenset())
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + SECONDS
     while (shown := ask()) == first and time.monotonic() < deadline:
         pass
     assert shown == renewed.serial

@@ -28,6 +28,7 @@ from tests.mtls.servers import gateway_server, queue_server, unique_title
 
 UPLOADER = identity_named("client/uploader")
 GATEWAY = identity_named("gateway")
+SECONDS = 30
 
 
 async def revoke(rotating: Rotating, name: str, issued: Issued) -> None:
@@ -70,7 +71,7 @@ async def test_its_open_connections_to_the_gateway_end(rotating: Rotating) -> No
         since = rotating.gateway.log.position()
         await revoke(rotating, "gateway", lost)
         with pytest.raises(aiohttp.ClientError):
-            await uploads[0]
+            await asyncio.wait_for(uploads[0], SECONDS)
         ended = {"event": "connection.ended", "reason": "revoked"}
         await rotating.said("gateway", ended, since=since)
         with pytest.raises(aiohttp.ClientError):
@@ -95,7 +96,7 @@ async def test_its_calls_on_open_connections_to_the_queue_end(rotating: Rotating
         since = rotating.queue.log.position()
         await revoke(rotating, "video-queue", lost)
         with pytest.raises(grpc.aio.AioRpcError, match="was revoked") as cut_off:
-            await watches[0].read()
+            await asyncio.wait_for(watches[0].read(), SECONDS)
         assert cut_off.value.code() is grpc.StatusCode.UNAUTHENTICATED
         await rotating.said(
             "video-queue",
