@@ -187,6 +187,7 @@ def test_says_whether_the_server_insists(bare: Attempt, result: Result) -> None:
         (b"", Result.FAILED, "no HTTP answer"),
         (b"\x00\x00\x00\x04", Result.FAILED, "no HTTP answer"),
     ],
+    ids=["200", "304", "401", "403", "404", "503", "nothing", "HTTP/2"],  # with no date in them
 )
 def test_says_what_an_http_answer_means(answer: bytes, result: Result, words: str) -> None:
     found = look(CALL_CHECKS, "call.answered", endpoint(attempt(answer=answer)))
