@@ -87,6 +87,21 @@ def change(source: IdentitySource, identity: Identity) -> None:
     source.tell()
 
 
+async def move_with_a_call_under_way(
+    peers: Peers, source: IdentitySource, channel: grpc.aio.Channel
+) -> tuple[grpc.aio.Channel, Any]:
+    """Begin a call, change the identity, and return the old channel and the call, both alive."""
+    echo: Any = channel.stream_stream(ECHO)
+    call = echo()
+    await call.write(b"x")
+    await call.read()
+    old: grpc.aio.Channel = channel.lane.channel  # type: ignore[attr-defined]
+    change(source, peers.identity("gateway"))
+    await until_it_calls_as(channel, source.current)
+    assert old.get_state() is grpc.ChannelConnectivity.READY
+    return old, call
+
+
 async def test_calls_move_over_and_those_under_way_go_on(peers: Peers) -> None:
     source = IdentitySource(peers.identity("gateway"))
     async with renewing_channel(peers.address, source) as channel:
@@ -106,14 +121,7 @@ async def test_calls_move_over_and_those_under_way_go_on(peers: Peers) -> None:
 async def test_the_old_channel_is_closed_when_its_last_call_has_ended(peers: Peers) -> None:
     source = IdentitySource(peers.identity("gateway"))
     async with renewing_channel(peers.address, source) as channel:
-        echo: Any = channel.stream_stream(ECHO)
-        call = echo()
-        await call.write(b"x")
-        await call.read()
-        old: grpc.aio.Channel = channel.lane.channel  # type: ignore[attr-defined]
-        change(source, peers.identity("gateway"))
-        await until_it_calls_as(channel, source.current)
-        assert old.get_state() is grpc.ChannelConnectivity.READY
+        old, call = await move_with_a_call_under_way(peers, source, channel)
         await call.done_writing()
         await call.read()
         await asyncio.gather(*channel._draining)  # type: ignore[attr-defined]  # noqa: SLF001
@@ -124,14 +132,7 @@ async def test_at_the_end_the_old_channel_is_closed_too(peers: Peers) -> None:
     """A call that is under way does not keep it open."""
     source = IdentitySource(peers.identity("gateway"))
     async with renewing_channel(peers.address, source) as channel:
-        echo: Any = channel.stream_stream(ECHO)
-        call = echo()
-        await call.write(b"x")
-        await call.read()
-        old: grpc.aio.Channel = channel.lane.channel  # type: ignore[attr-defined]
-        change(source, peers.identity("gateway"))
-        await until_it_calls_as(channel, source.current)
-        assert old.get_state() is grpc.ChannelConnectivity.READY
+        old, _ = await move_with_a_call_under_way(peers, source, channel)
     assert old.get_state() is grpc.ChannelConnectivity.SHUTDOWN
 
 

@@ -8,6 +8,7 @@ import pytest
 from pki.authority import Authority, Issued, KeyType
 from pki.identities import identity_named
 from pki.identity_folder import write_identity
+from tests.unit.pki.verifiers import shake_hands
 
 QUEUE, GATEWAY = identity_named("video-queue"), identity_named("gateway")
 
@@ -29,19 +30,7 @@ def handshake(
     """Finish a handshake in memory and return the server's side. Raises `ssl.SSLError`."""
     server_context = strict_context(ssl.PROTOCOL_TLS_SERVER, folder / "server", server, ca_pem)
     client_context = strict_context(ssl.PROTOCOL_TLS_CLIENT, folder / "client", client, ca_pem)
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server_side = server_context.wrap_bio(to_server, to_client, server_side=True)
-    client_side = client_context.wrap_bio(to_client, to_server, server_hostname=name)
-    unfinished = [client_side, server_side]
-    for _ in range(10):  # flights; TLS 1.3 needs three
-        for side in unfinished.copy():
-            try:
-                side.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
-            unfinished.remove(side)
-    assert not unfinished
-    return server_side
+    return shake_hands(server_context, client_context, name)
 
 
 @pytest.mark.parametrize("name", QUEUE.dns_names)

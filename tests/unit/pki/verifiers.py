@@ -34,20 +34,25 @@ def context_of(home: Path, side: int) -> ssl.SSLContext:
 
 def handshake(*, server: Path, client: Path) -> None:
     """Let a client in at a server that demands a revocation list of the client's CA."""
+    shake_hands(
+        context_of(server, ssl.PROTOCOL_TLS_SERVER), context_of(client, ssl.PROTOCOL_TLS_CLIENT)
+    )
+
+
+def shake_hands(
+    server: ssl.SSLContext, client: ssl.SSLContext, name: str = "video-queue"
+) -> ssl.SSLObject:
+    """Finish a handshake in memory and return the server's side. Raises `ssl.SSLError`."""
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    sides = [
-        context_of(server, ssl.PROTOCOL_TLS_SERVER).wrap_bio(
-            to_server, to_client, server_side=True
-        ),
-        context_of(client, ssl.PROTOCOL_TLS_CLIENT).wrap_bio(
-            to_client, to_server, server_hostname="video-queue"
-        ),
-    ]
+    server_side = server.wrap_bio(to_server, to_client, server_side=True)
+    client_side = client.wrap_bio(to_client, to_server, server_hostname=name)
+    unfinished = [client_side, server_side]
     for _ in range(10):  # flights; TLS 1.3 needs three
-        for side in sides.copy():
+        for side in unfinished.copy():
             try:
                 side.do_handshake()
             except ssl.SSLWantReadError:
                 continue
-            sides.remove(side)
-    assert not sides
+            unfinished.remove(side)
+    assert not unfinished
+    return server_side
