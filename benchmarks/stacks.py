@@ -85,13 +85,18 @@ def our_stack(
 
 @contextmanager
 def fresh(
-    place: Place, kind: str, *, transport: str = "mtls", store: str = "disk"
+    place: Place, kind: str, *, transport: str = "mtls", store: str = "disk", hooks: bool = True
 ) -> Iterator[Stack]:
-    """Run a stack in a folder of its own, ours or the peer's, and remove what it has stored."""
+    """Run a stack in a folder of its own, ours or the peer's, and remove what it has stored.
+
+    To have one for each round: of two servers that are alike, one may take a tenth more for each
+    request, or half as much again for each byte, for as long as it lives. So it may be that its
+    allocator gives every chunk back to the kernel, and the other's none.
+    """
     with tempfile.TemporaryDirectory(dir=place.folder) as folder, ExitStack() as running:
         own = replace(place, folder=Path(folder))
         yield running.enter_context(
-            our_stack(own, OURS, transport=transport, store=store)
+            our_stack(own, OURS, transport=transport, store=store, hooks=hooks)
             if kind == OURS
             else node_stack(own)
         )

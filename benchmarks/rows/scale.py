@@ -12,6 +12,7 @@ class Scale:
 
     rounds: Rounds
     requests: int
+    warm_up_requests: int
     connections: int
     open_connections: int
     bulk_bytes: int
@@ -25,6 +26,7 @@ class Scale:
 FULL: Final = Scale(
     rounds=Rounds(5),
     requests=4000,
+    warm_up_requests=1000,
     connections=400,
     open_connections=400,
     bulk_bytes=256 * 1024**2,
@@ -37,6 +39,7 @@ FULL: Final = Scale(
 SMOKE: Final = Scale(
     rounds=Rounds(1, warm_ups=0),
     requests=64,
+    warm_up_requests=64,
     connections=8,
     open_connections=8,
     bulk_bytes=1024**2,

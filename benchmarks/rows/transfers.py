@@ -11,11 +11,7 @@ from benchmarks.stacks import OURS, PEER_NAME, Place, Stack, fresh
 
 
 def transports(place: Place, scale: Scale) -> Iterator[Measure]:
-    """CPU of a byte, and of a new connection, over mutual TLS, TLS and plain TCP.
-
-    Each round has servers of its own. Of two that are alike, one may take half as much again for
-    as long as it lives: its allocator gives every chunk back to the kernel, and the other's none.
-    """
+    """CPU of a byte, and of a new connection, over mutual TLS, TLS and plain TCP."""
     samples = scale.rounds.alternate(
         {
             transport: partial(_measure_transport, place, transport, scale)

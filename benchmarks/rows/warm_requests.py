@@ -1,14 +1,13 @@
 """Rows 1, 2 and 11: requests over connections that are open, through both hops."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
 
 from benchmarks.bulk import upload_small
 from benchmarks.requests import Load, measure_requests
 from benchmarks.rounds import Measure, Sample, compare
 from benchmarks.rows.scale import Scale
-from benchmarks.stacks import OURS, PEER_NAME, Place, Stack, node_stack, our_stack
+from benchmarks.stacks import OURS, PEER_NAME, Place, Stack, fresh, node_stack, our_stack
 
 
 def against_node(place: Place, scale: Scale) -> Iterator[Measure]:
@@ -59,19 +58,17 @@ def against_node(place: Place, scale: Scale) -> Iterator[Measure]:
 def variants(place: Place, scale: Scale) -> Iterator[Measure]:
     """CPU of a warm request as it is, without the code on top of TLS, and with less TLS."""
     bare = "without hooks"
-    with ExitStack() as running:
-        stacks = [
-            running.enter_context(our_stack(place, name, transport=transport, hooks=name != bare))
+    samples = scale.rounds.alternate(
+        {
+            name: partial(_measure_variant, place, scale, transport, hooks=name != bare)
             for name, transport in (
                 ("mtls", "mtls"),
                 (bare, "mtls"),
                 ("tls", "tls"),
                 ("plain", "plain"),
             )
-        ]
-        samples = scale.rounds.alternate(
-            {each.name: _side(place, each, "get", scale) for each in stacks}
-        )
+        }
+    )
     for other, bar in ((bare, 1.08), ("tls", None), ("plain", None)):
         yield compare(
             samples,
@@ -88,3 +85,12 @@ def variants(place: Place, scale: Scale) -> Iterator[Measure]:
 def _side(place: Place, stack: Stack, mix: str, scale: Scale) -> Callable[[], Sample]:
     video_id = upload_small(place, stack)
     return partial(measure_requests, place, stack, Load(mix, scale.requests), video_id)
+
+
+def _measure_variant(place: Place, scale: Scale, transport: str, *, hooks: bool) -> Sample:
+    with fresh(place, OURS, transport=transport, hooks=hooks) as stack:
+        for requests in (scale.warm_up_requests, scale.requests):
+            sample = measure_requests(
+                place, stack, Load("get", requests), upload_small(place, stack)
+            )
+    return sample

@@ -1,6 +1,7 @@
 """One call at the door of a server: who asks, is it allowed, and what came of it."""
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Final
 
 from mtls.events import log_limited
@@ -20,8 +21,8 @@ class Door:
     """
 
     def __init__(self, endpoint: str, policy: Policy, source: IdentitySource) -> None:
-        self._endpoint, self._policy, self._labels = endpoint, policy, CallLabels(policy)
-        self._source = source
+        self._policy, self._source, self._labels = policy, source, CallLabels(policy)
+        self._counter = cache(partial(CALLS.labels, endpoint))  # quicker than looking one up
 
     def admit(self, find_peer: Callable[[], Peer], method: str) -> Peer:
         """Return the peer, if it may call `method`. Logs, and raises `Denied` or `PeerError`."""
@@ -49,8 +50,7 @@ class Door:
 
     def count(self, peer: Peer | None, method: str, code: str) -> None:
         """Count a call that was answered with `code`."""
-        identity, label = self._labels.identity(peer), self._labels.method(method)
-        CALLS.labels(self._endpoint, identity, label, code).inc()
+        self._counter(self._labels.identity(peer), self._labels.method(method), code).inc()
 
 
 def _reason_of(error: Denied | PeerError) -> str:

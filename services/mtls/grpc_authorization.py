@@ -9,9 +9,9 @@ from __future__ import annotations  # grpc's classes are generic in its type stu
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
-from functools import partial
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from functools import lru_cache, partial
 from typing import Any, Final, NoReturn, TypeAlias
 
 from mtls.calls import Door
@@ -28,6 +28,7 @@ _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 # The C-core knows this limit as `grpc.max_metadata_size`. But if a header comes in many frames, it
 # was seen (1.85) to let nine of ten calls through that have sixty times as much.
 MAX_METADATA_BYTES: Final = 16 * 1024
+_MAX_METHODS: Final = 1024  # whose guarded handlers are kept, and not made anew for each call
 
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Read: TypeAlias = Callable[[Any, _Context], Awaitable[Any]]
@@ -42,6 +43,7 @@ class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, policy: Policy, source: IdentitySource) -> None:
         self._door = Door("grpc", policy, source)
+        self._guarded = lru_cache(maxsize=_MAX_METHODS)(self._guard_handler)
         self._running: dict[asyncio.Task[Any], Peer] = {}
         self._cut_off: dict[asyncio.Task[Any], Lapsed] = {}
         source.subscribe(self._cut_off_lapsed)
@@ -67,6 +69,9 @@ class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
             return _STREAM_UNARY(self._guard(_too_much_metadata, method, _all_requests))
         if handler is None:
             return _STREAM_UNARY(self._guard(_unimplemented, method, _all_requests))
+        return self._guarded(handler, method)
+
+    def _guard_handler(self, handler: _Handler, method: str) -> _Handler:
         read = _all_requests if handler.request_streaming else _one_request
         if handler.response_streaming:
             behavior = handler.stream_stream if handler.request_streaming else handler.unary_stream
@@ -78,14 +83,16 @@ class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
 
     def _guard(self, behavior: Any, method: str, read: _Read) -> Any:
         async def guarded(requests: Any, context: _Context) -> Any:
-            async with self._admitted(context, method):
+            async def answer() -> Any:
                 return await behavior(await read(requests, context), context)
+
+            return await self._admit(answer, context, method)
 
         return guarded
 
     def _guard_stream(self, behavior: Any, method: str, read: _Read) -> Any:
         async def guarded(requests: Any, context: _Context) -> None:
-            async with self._admitted(context, method):
+            async def answer() -> None:
                 responses = behavior(await read(requests, context), context)
                 if inspect.isawaitable(responses):  # a handler that calls context.write itself
                     await responses
@@ -98,10 +105,14 @@ class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
                             context.set_code(grpc.StatusCode.CANCELLED)
                             return
 
+            await self._admit(answer, context, method)
+
         return guarded
 
-    @asynccontextmanager
-    async def _admitted(self, context: _Context, method: str) -> AsyncIterator[None]:
+    async def _admit(
+        self, answer: Callable[[], Awaitable[Any]], context: _Context, method: str
+    ) -> Any:
+        """Let the call be answered, or refuse it; here it is counted in the end."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  a coroutine runs in one
         peer, ended_by = None, None
@@ -113,7 +124,7 @@ class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
                 await _refuse(context, error)
             self._running[task] = peer
             try:
-                yield
+                return await answer()
             except asyncio.CancelledError:
                 if (lapsed := self._cut_off.get(task)) is None:
                     raise

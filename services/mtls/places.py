@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address, IPv6Network
 
 from mtls.environment import Address
 from mtls.events import count_dropped, log_limited
@@ -82,10 +82,9 @@ class Places:
 
 def _subscriber(host: str) -> str:
     """Return what one client cannot change: of IPv6, where it has 2**64 addresses, the network."""
-    address = ip_address(host)
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((int(address) >> 64 << 64, 64)))
-    return host
+    if ":" not in host:
+        return host
+    return str(IPv6Network((int(IPv6Address(host)) >> 64 << 64, 64)))
 
 
 class _Connection(socket.socket):

@@ -75,7 +75,10 @@ def keep_presented(context: ssl.SSLContext) -> None:
         if (direction, content_type, message_type) == ("read", _HANDSHAKE, _CERTIFICATE):
             connection.presented = leaf_of(body)
 
-    context._msg_callback = on_message  # type: ignore[attr-defined]  # noqa: SLF001
+    # Set below ssl.SSLContext, whose own setter makes enums of the numbers first: for each of some
+    # twenty messages, and so for a twentieth of all that a handshake costs.
+    below: Any = super(ssl.SSLContext, ssl.SSLContext)
+    below._msg_callback.__set__(context, on_message)  # noqa: SLF001
 
 
 def leaf_of(message: bytes) -> bytes:
