@@ -12,7 +12,7 @@ from mtls import http_endpoint
 import grpc.aio
 from aiohttp import web
 
-from benchmarks.variants.parts import know_the_peer, replace
+from benchmarks.variants.parts import UPLOADER, know_the_peer, replace
 
 
 def take_out(service: str) -> None:
@@ -33,6 +33,7 @@ def _bare_gateway() -> None:
         return app
 
     with_hooks = replace("gateway.server", "create_app", create_app)
+    replace("gateway.handlers", "_caller", lambda _request: UPLOADER.spiffe_id)
     plain_context = http_endpoint._server_context  # noqa: SLF001  what is measured is the rest
     replace("mtls.http_listener", "server_context", lambda identity, **_: plain_context(identity))
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from mtls.peer import peer_of_request
+from mtls.http_authorization import PEER
 from mtls.spiffe import SpiffeId
 
 import orjson
@@ -155,7 +155,7 @@ async def _read_body(request: web.Request) -> bytes:
 
 
 def _caller(request: web.Request) -> SpiffeId:
-    return peer_of_request(request).spiffe_id
+    return request[PEER].spiffe_id
 
 
 def _json(content: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:

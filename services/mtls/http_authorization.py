@@ -3,20 +3,24 @@
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from typing import Final
 
 from mtls.calls import Door
 from mtls.identity_source import IdentitySource
-from mtls.peer import PeerError, peer_of_request
+from mtls.peer import Peer, PeerError, peer_of_request
 from mtls.policy import Policy
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+PEER: Final = web.RequestKey("PEER", Peer)
+
 
 def authorize(policy: Policy, source: IdentitySource) -> Middleware:
     """Return a middleware that raises `Denied` or `PeerError` for what the policy does not name.
 
-    `PeerError` is also for a certificate that has expired or was revoked since the handshake.
+    `PeerError` is also for a certificate that has expired or was revoked since the handshake. What
+    is named reaches its handler, with the peer as `request[PEER]`.
 
     An action is the method and the route, such as `GET /videos/{id}`. HEAD is judged as GET
     (RFC 9110, section 9.3.2). A path without a route has no name and is denied too.
@@ -27,7 +31,7 @@ def authorize(policy: Policy, source: IdentitySource) -> Middleware:
     async def middleware(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        door.admit(partial(peer_of_request, request), _action_of(request))
+        request[PEER] = door.admit(partial(peer_of_request, request), _action_of(request))
         return await handler(request)
 
     return middleware
@@ -40,9 +44,10 @@ def count_responses(
     door = Door("http", policy, source)
 
     async def on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
-        peer = None
-        with suppress(PeerError):
-            peer = peer_of_request(request)
+        peer = request.get(PEER)
+        if peer is None:  # it was not admitted; but perhaps it has a name
+            with suppress(PeerError):
+                peer = peer_of_request(request)
         door.count(peer, _action_of(request), str(response.status))
 
     return on_response_prepare
