@@ -28,7 +28,7 @@ from pki.rollover import rotate
 from pki.rollover_state import Authorities, Stage
 from pki.store import write_atomically
 
-_SECONDS: Final = 30
+SECONDS: Final = 30
 _AT_ONCE: Final = dt.timedelta(0)
 
 
@@ -80,7 +80,7 @@ class Rotating:
             self.services[name].log.wait_for,
             lambda event: event.items() >= wanted.items(),
             since=since,
-            seconds=_SECONDS,
+            seconds=SECONDS,
         )
 
     def positions(self) -> Mapping[str, int]:
@@ -114,7 +114,7 @@ class Rotating:
         context = client_context(probe, protocols=("h2", "http/1.1"))
         host, _, port = self.services[name].address.rpartition(":")
         with (
-            socket.create_connection((host, int(port)), _SECONDS) as plain,
+            socket.create_connection((host, int(port)), SECONDS) as plain,
             context.wrap_socket(plain, server_hostname=host) as connection,
         ):
             certificate = connection.getpeercert(binary_form=True)

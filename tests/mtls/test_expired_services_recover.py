@@ -17,11 +17,10 @@ from pki.identities import identity_named
 from pki.place import Options
 from tests.mtls.load import steady_load
 from tests.mtls.open_clients import OpenSession, open_session, under_way
-from tests.mtls.rotating import Rotating
+from tests.mtls.rotating import SECONDS, Rotating
 from tests.mtls.servers import unique_title
 
 LIFE: Final = dt.timedelta(seconds=4)
-SECONDS: Final = 30
 
 
 async def test_they_recover_by_themselves(rotating: Rotating) -> None:

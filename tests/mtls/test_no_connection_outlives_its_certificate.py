@@ -33,11 +33,10 @@ from tests.mtls.open_clients import (
     under_way,
     watching_health,
 )
-from tests.mtls.rotating import Rotating, serial_of
+from tests.mtls.rotating import SECONDS, Rotating, serial_of
 from tests.mtls.servers import unique_title
 
 LIFE = dt.timedelta(seconds=3)
-SECONDS = 30
 GATEWAY = identity_named("gateway")
 UPLOADER = identity_named("client/uploader")
 

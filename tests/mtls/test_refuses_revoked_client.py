@@ -23,12 +23,11 @@ from tests.mtls.open_clients import (
     under_way,
     watching_health,
 )
-from tests.mtls.rotating import Rotating
+from tests.mtls.rotating import SECONDS, Rotating
 from tests.mtls.servers import gateway_server, queue_server, unique_title
 
 UPLOADER = identity_named("client/uploader")
 GATEWAY = identity_named("gateway")
-SECONDS = 30
 
 
 async def revoke(rotating: Rotating, name: str, issued: Issued) -> None:
