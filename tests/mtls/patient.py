@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mtls.doctor.command_line import main
-
+from doctor.command_line import main
 from tests.unit.doctor.material import Made
 
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from mtls.doctor.command_line import main
-
 import pytest
 
+from doctor.command_line import main
 from local_stack import Service, Stack
 from tests.mtls.foreign_servers import openssl_server
 from tests.mtls.patient import handshake, write

@@ -4,10 +4,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
-from mtls.doctor.command_line import main
-
 import pytest
 
+from doctor.command_line import main
 from tests.mtls.foreign_servers import nobody, plaintext_http, saying, silent
 from tests.mtls.patient import connect, handshake, write
 from tests.unit.doctor.material import leaf

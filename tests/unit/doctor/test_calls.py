@@ -1,11 +1,11 @@
 """Reading an HTTP answer that may be cut off, late, or no HTTP at all."""
 
-from mtls.doctor.calls import Protocol, parse_response, question_for
-from mtls.doctor.target import Target
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from doctor.calls import Protocol, parse_response, question_for
+from doctor.target import Target
 
 HEAD = b"HTTP/1.1 403 Forbidden\r\nDate: Mon, 23 Nov 2026 12:00:00 GMT\r\n"
 

@@ -10,16 +10,16 @@ from dataclasses import replace
 from typing import Final
 
 from mtls.certificates import Role
-from mtls.doctor.chain import Chain
-from mtls.doctor.chain_checks import CHAIN_CHECKS
-from mtls.doctor.checks import Checked, Examination, Result
-from mtls.doctor.rehearsal import REHEARSAL, Credentials
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from doctor.chain import Chain
+from doctor.chain_checks import CHAIN_CHECKS
+from doctor.checks import Checked, Examination, Result
+from doctor.rehearsal import REHEARSAL, Credentials
 from tests.unit.doctor.material import (
     CLIENT,
     HOUR,

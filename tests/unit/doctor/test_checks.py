@@ -3,8 +3,8 @@
 import io
 import json
 
-from mtls.doctor.checks import Check, Examination, Result, failed, note, ok
-from mtls.doctor.report import as_dict, print_examination, print_json
+from doctor.checks import Check, Examination, Result, failed, note, ok
+from doctor.report import as_dict, print_examination, print_json
 
 TABLE: tuple[Check[int], ...] = (
     Check("first", "It is even", lambda n: ok("even") if n % 2 == 0 else failed("odd", "add one")),

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from mtls.doctor.command_line import main
-
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
+from doctor.command_line import main
 from pki.authority import Authority
 from pki.identities import CLIENT, SERVER, identity_named
 from pki.identity_folder import write_identity
@@ -203,7 +202,7 @@ def test_what_the_grammar_forbids_is_exit_code_2(
 
 def test_starts_as_a_module_and_prints_for_people(folder: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "mtls.doctor", "check", str(folder)],
+        [sys.executable, "-m", "doctor", "check", str(folder)],
         capture_output=True,
         check=False,
         timeout=60,

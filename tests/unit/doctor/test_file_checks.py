@@ -4,10 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from mtls.doctor.checks import Checked, Examination, Result
-from mtls.doctor.file_checks import FILE_CHECKS
-from mtls.doctor.files import Files, from_files, from_folder, from_pkcs12
-
 import pytest
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -16,6 +12,9 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from doctor.checks import Checked, Examination, Result
+from doctor.file_checks import FILE_CHECKS
+from doctor.files import Files, from_files, from_folder, from_pkcs12
 from tests.unit.doctor.material import LEAF, Made, leaf, make, openssl, run_shell
 
 SECRET: Final = b"correct horse"

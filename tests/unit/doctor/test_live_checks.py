@@ -11,23 +11,23 @@ from email.utils import format_datetime
 from typing import Final
 
 from mtls.certificates import Role
-from mtls.doctor import call_checks
-from mtls.doctor.attempt import Attempt, Ending
-from mtls.doctor.call_checks import CALL_CHECKS
-from mtls.doctor.calls import GrpcAnswer, Protocol, question_for
-from mtls.doctor.chain import Chain
-from mtls.doctor.checks import Check, Examination, Finding, Result
-from mtls.doctor.client_checks import CLIENT_CHECKS
-from mtls.doctor.endpoint import Endpoint, Plan
-from mtls.doctor.network_checks import NETWORK_CHECKS
-from mtls.doctor.refusal import refusal_of
-from mtls.doctor.rehearsal import Credentials
-from mtls.doctor.server_checks import PRESENTED, VERIFIED
-from mtls.doctor.target import NotReached, Obstacle, Target, dial, parse_target
-from mtls.doctor.watch import ContentType, Direction, Message
 
 import pytest
 
+from doctor import call_checks
+from doctor.attempt import Attempt, Ending
+from doctor.call_checks import CALL_CHECKS
+from doctor.calls import GrpcAnswer, Protocol, question_for
+from doctor.chain import Chain
+from doctor.checks import Check, Examination, Finding, Result
+from doctor.client_checks import CLIENT_CHECKS
+from doctor.endpoint import Endpoint, Plan
+from doctor.network_checks import NETWORK_CHECKS
+from doctor.refusal import refusal_of
+from doctor.rehearsal import Credentials
+from doctor.server_checks import PRESENTED, VERIFIED
+from doctor.target import NotReached, Obstacle, Target, dial, parse_target
+from doctor.watch import ContentType, Direction, Message
 from tests.unit.doctor.material import leaf
 
 TARGET: Final = Target("localhost", 443, "localhost")

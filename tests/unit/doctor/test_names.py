@@ -3,11 +3,10 @@
 import ipaddress
 from dataclasses import replace
 
-from mtls.doctor.names import Names, covers, violations
-
 import pytest
 from cryptography import x509
 
+from doctor.names import Names, covers, violations
 from tests.unit.doctor.material import LEAF, make
 
 

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Final
 
 from mtls.certificates import Role
-from mtls.doctor.ca_checks import CA_CHECKS, ROOT_AGAIN
-from mtls.doctor.chain import Chain
-from mtls.doctor.chain_checks import CHAIN_CHECKS
-from mtls.doctor.checks import Examination, Finding, Result
-from mtls.doctor.path_checks import PATH_CHECKS
-from mtls.doctor.rehearsal import REHEARSAL, Credentials
 
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
+from doctor.ca_checks import CA_CHECKS, ROOT_AGAIN
+from doctor.chain import Chain
+from doctor.chain_checks import CHAIN_CHECKS
+from doctor.checks import Examination, Finding, Result
+from doctor.path_checks import PATH_CHECKS
+from doctor.rehearsal import REHEARSAL, Credentials
 from tests.unit.doctor.material import LEAF, NOW, ROOT, Made, leaf, make, openssl, run_shell
 
 Certificates = tuple[x509.Certificate, ...]

@@ -3,28 +3,27 @@
 import random
 from typing import Final
 
-from mtls.doctor.attempt import Attempt
-from mtls.doctor.codes import TLS_1_3
-from mtls.doctor.decode import decode
-from mtls.doctor.distinguished import DistinguishedName
-from mtls.doctor.errors import DecodeError
-from mtls.doctor.messages import (
-    certificate_request,
-    protocol_chosen,
-    request_in,
-    server_certificates,
-)
-from mtls.doctor.target import Target
-from mtls.doctor.timeline import as_dict
-from mtls.doctor.watch import ContentType, Direction, Message
-from mtls.doctor.wire import Reader
-
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
+from doctor.attempt import Attempt
+from doctor.codes import TLS_1_3
+from doctor.decode import decode
+from doctor.distinguished import DistinguishedName
+from doctor.errors import DecodeError
+from doctor.messages import (
+    certificate_request,
+    protocol_chosen,
+    request_in,
+    server_certificates,
+)
+from doctor.target import Target
+from doctor.timeline import as_dict
+from doctor.watch import ContentType, Direction, Message
+from doctor.wire import Reader
 from tests.unit.doctor.material import leaf
 
 DER: Final = Encoding.DER

@@ -1,0 +1,107 @@
+"""What makes a certificate a CA, and what limits it (RFC 5280, section 4.2.1)."""
+
+from typing import Final
+
+from cryptography import x509
+
+from doctor.chain import Chain, describe, join
+from doctor.checks import Check, Finding, failed, note, ok
+from doctor.names import violations
+
+# With the same key and subject, what the CA has already issued stays valid.
+_AGAIN: Final = (
+    "Make the CA's certificate again with its present key and this extension: {}. For a root, type "
+    "the following; an issuing CA's is signed by the CA above it."
+)
+ROOT_AGAIN: Final = (
+    "printf 'basicConstraints=critical,CA:TRUE\\nkeyUsage=critical,keyCertSign,cRLSign\\n"
+    "subjectKeyIdentifier=hash\\n' > ca.ext && "
+    "openssl x509 -in ca.crt -signkey ca.key -clrext -days 3650 -extfile ca.ext -out new-ca.crt"
+)
+_NO_CA: Final = "No CA is involved: nothing above the leaf was found."
+
+
+def _again(extension: str) -> tuple[str, str]:
+    return _AGAIN.format(extension), ROOT_AGAIN
+
+
+def _basic_constraints(chain: Chain) -> Finding:
+    for authority in chain.authorities:
+        constraints = chain.extension(x509.BasicConstraints, authority)
+        if constraints is None or not constraints.ca:
+            what = "has no basicConstraints" if constraints is None else "says CA:FALSE"
+            return failed(
+                f"{describe(authority)} {what}, so it may issue nothing (RFC 5280, 4.2.1.9).",
+                *_again("basicConstraints = critical, CA:TRUE"),
+            )
+    own = chain.extension(x509.BasicConstraints)
+    if own is not None and own.ca:
+        return note(
+            "The leaf itself says CA:TRUE: whoever has its key can issue certificates.",
+            "Have it issued again with this extension: basicConstraints = critical, CA:FALSE",
+        )
+    return ok(_count(chain))
+
+
+def _count(chain: Chain) -> str:
+    if not chain.authorities:
+        return _NO_CA
+    return f"CAs on the path: {join(map(describe, chain.authorities))}."
+
+
+def _key_usage(chain: Chain) -> Finding:
+    for authority in chain.authorities:
+        usage = chain.extension(x509.KeyUsage, authority)
+        mend = _again("keyUsage = critical, keyCertSign, cRLSign")
+        if usage is None:
+            found = failed if chain.is_strict else note
+            return found(
+                f"{describe(authority)} has no keyUsage extension. Python 3.13 refuses it "
+                '("CA cert does not include key usage extension"); gRPC, curl and older Python do '
+                "not. The recipe `openssl req -x509 -extensions v3_ca` makes such CAs.",
+                *mend,
+            )
+        if not usage.key_cert_sign:
+            return failed(f"{describe(authority)} may not sign certificates: keyCertSign.", *mend)
+    return ok("keyCertSign" if chain.authorities else _NO_CA)
+
+
+def _path_length(chain: Chain) -> Finding:
+    for below, authority in enumerate(chain.authorities):
+        constraints = chain.extension(x509.BasicConstraints, authority)
+        limit = constraints.path_length if constraints else None
+        if limit is not None and below > limit:
+            return failed(
+                f"{describe(authority)} allows {limit} CAs below it, and there are {below}.",
+                "Have the leaf issued by a CA that is high enough, or make this CA's certificate "
+                f"again with this extension: basicConstraints = critical, CA:TRUE, pathlen:{below}",
+            )
+    return ok("No limit is exceeded." if chain.authorities else _NO_CA)
+
+
+def _name_constraints(chain: Chain) -> Finding:
+    notes = []
+    for authority in chain.authorities:
+        constraints = chain.extension(x509.NameConstraints, authority)
+        if constraints is None:
+            continue
+        if wrong := list(violations(chain.leaf, constraints)):
+            return failed(
+                f"{describe(authority)} may not vouch for these names: {join(wrong)}.",
+                "Have the leaf issued with permitted names only, or by another CA.",
+            )
+        trees = [*(constraints.permitted_subtrees or []), *(constraints.excluded_subtrees or [])]
+        if any(isinstance(tree, x509.IPAddress) for tree in trees):
+            notes.append(
+                f"{describe(authority)} limits IP addresses. OpenSSL can do that; gRPC (BoringSSL) "
+                'refuses such a chain: "unsupported name constraint type".'
+            )
+    return note(" ".join(notes)) if notes else ok("The leaf's names are permitted.")
+
+
+CA_CHECKS: Final = (
+    Check("ca_basic_constraints", "Every CA on the path is a CA", _basic_constraints),
+    Check("ca_key_usage", "Every CA may sign certificates", _key_usage),
+    Check("ca_path_length", "No CA has more CAs below it than it allows", _path_length),
+    Check("ca_name_constraints", "Every CA may vouch for the leaf's names", _name_constraints),
+)

@@ -1,0 +1,130 @@
+"""Asking the server for something, which in TLS 1.3 is what brings a refusal to light."""
+
+import http.client
+import io
+import os
+from dataclasses import dataclass
+from email.message import Message as Headers
+from enum import StrEnum
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from doctor.connection import Question
+from doctor.rehearsal import Credentials, pem_of
+from doctor.target import Target
+
+# How long to listen for a refusal before speaking, and if there is nothing to say at all.
+_PATIENCE: Final = 0.5
+_PATIENCE_IN_SILENCE: Final = 2.0
+
+# RFC 9113, sections 3.4 and 6.5: how an HTTP/2 client begins, with an empty SETTINGS frame. A
+# server answers with its own SETTINGS, and only once it has let the client in.
+_HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_FRAME_HEADER_BYTES: Final = 9
+_MAX_BODY_BYTES: Final = 16 * 1024
+
+
+class Protocol(StrEnum):
+    """What is spoken over TLS; ANY asks nothing of an HTTP server."""
+
+    ANY = "any"
+    HTTP = "http"
+    GRPC = "grpc"
+
+
+_ALPN: Final = {
+    Protocol.ANY: ("h2", "http/1.1"),
+    Protocol.HTTP: ("http/1.1",),
+    Protocol.GRPC: ("h2",),
+}
+
+
+def question_for(protocol: Protocol, target: Target, path: str) -> Question:
+    """Return what to ask a server that speaks this protocol."""
+    if protocol is Protocol.HTTP:
+        request = (
+            f"GET {path} HTTP/1.1\r\nHost: {target.authority}\r\n"
+            "User-Agent: doctor\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+        ).encode("ascii")
+        return Question(_ALPN[protocol], _PATIENCE, lambda _: request, _is_whole_response)
+    patience = _PATIENCE if protocol is Protocol.GRPC else _PATIENCE_IN_SILENCE
+    return Question(
+        _ALPN[protocol],
+        patience,
+        lambda alpn: _HTTP2_PREFACE if alpn == "h2" else b"",
+        lambda answer: len(answer) >= _FRAME_HEADER_BYTES,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP response; the body may be cut off."""
+
+    status: int
+    reason: str
+    headers: Headers
+    body: bytes
+
+
+def parse_response(answer: bytes) -> Response | None:
+    """Read an HTTP/1.1 response (RFC 9112); None if it is none, or not all of its head is here."""
+    head, separator, body = answer.partition(b"\r\n\r\n")
+    status_line, _, fields = (head + separator).partition(b"\r\n")
+    words = status_line.split(None, 2)
+    if not separator or len(words) < 2 or not words[0].startswith(b"HTTP/"):
+        return None
+    if not (words[1].isdigit() and len(words[1]) == 3):
+        return None
+    try:
+        headers = http.client.parse_headers(io.BytesIO(fields))
+    except http.client.HTTPException:
+        return None
+    reason = words[2].decode("latin-1") if len(words) > 2 else ""
+    return Response(int(words[1]), reason, headers, body)
+
+
+def _is_whole_response(answer: bytes) -> bool:
+    if (response := parse_response(answer)) is None:
+        return len(answer) > _MAX_BODY_BYTES
+    length = response.headers.get("Content-Length", "")
+    if response.headers.get("Transfer-Encoding"):
+        return response.body.endswith(b"\r\n0\r\n\r\n") or len(response.body) > _MAX_BODY_BYTES
+    wanted = int(length) if length.isascii() and length.isdigit() else _MAX_BODY_BYTES
+    return len(response.body) >= min(wanted, _MAX_BODY_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcAnswer:
+    """The status of a call: a name such as PERMISSION_DENIED, and the server's words."""
+
+    code: str
+    words: str
+
+
+def check_health(
+    target: Target,
+    roots: tuple[x509.Certificate, ...],
+    credentials: Credentials,
+    timeout: float,
+) -> GrpcAnswer:
+    """Call grpc.health.v1.Health/Check. Raises `ImportError` if grpcio is not installed."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its complaints are told in our own words
+    import grpc
+
+    channel_credentials = grpc.ssl_channel_credentials(
+        pem_of(roots),
+        credentials.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        pem_of(credentials.chain.certificates),
+    )
+    with grpc.secure_channel(str(target), channel_credentials) as channel:
+        call = channel.unary_unary(  # with bytes for messages: an empty request is no bytes at all
+            "/grpc.health.v1.Health/Check", request_serializer=bytes, response_deserializer=bytes
+        )
+        try:
+            answer: bytes = call(b"", timeout=timeout)
+        except grpc.RpcError as error:
+            return GrpcAnswer(error.code().name, error.details() or "")
+    # HealthCheckResponse: field 1, an enumeration in which 1 is SERVING.
+    return GrpcAnswer("OK", "SERVING" if answer == b"\x08\x01" else "not serving")

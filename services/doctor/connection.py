@@ -1,0 +1,181 @@
+"""One connection to the server under examination, from the first byte to the last, recorded."""
+
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from doctor.attempt import Attempt, Ending
+from doctor.target import NotReached, Target, dial
+from doctor.watch import ContentType, Direction, Message, watch
+
+_READ_BYTES: Final = 16 * 1024
+_MAX_BYTES: Final = 256 * 1024  # of a whole conversation
+_FIRST_BYTES: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask once the handshake is done.
+
+    `patience` is for how many seconds to listen for a refusal before asking: in TLS 1.3 it comes
+    after our part of the handshake, and an alert is lost if data is under way to a closed socket.
+    `ask` is what to send, given the protocol that ALPN has chosen (nothing: only listen), and
+    `is_answered` says whether what has come back is enough.
+    """
+
+    alpn: tuple[str, ...]
+    patience: float
+    ask: Callable[[str | None], bytes] = lambda _: b""
+    is_answered: Callable[[bytes], bool] = bool
+
+
+class _Over(Exception):
+    def __init__(self, ending: Ending) -> None:
+        self.ending = ending
+
+
+def converse(
+    target: Target, context: ssl.SSLContext, question: Question, timeout: float
+) -> Attempt:
+    """Connect, shake hands, listen for a refusal, ask, and listen for the answer.
+
+    `timeout` (seconds) is for the connection and then for all that follows. `context` verifies.
+    Nothing is raised for what the other side does.
+    """
+    record = Attempt(target)
+    try:
+        connection = dial(target, timeout)
+    except NotReached as error:
+        record.not_reached = error
+        return record
+    with connection:
+        record.address = str(connection.getpeername()[0])
+        begin = time.monotonic()
+        conversation = _Conversation(record, connection, context, begin, timeout)
+        watch(context, conversation.seconds, record.messages.append)
+        context.set_alpn_protocols(list(question.alpn))
+        try:
+            conversation.hold(question)
+        except _Over as over:
+            record.ending = over.ending
+        except ssl.SSLCertVerificationError as error:
+            record.verdict, record.ending = error.verify_message, Ending.FAILED
+        except ssl.SSLError as error:
+            record.error, record.ending = error.reason or str(error), Ending.FAILED
+    return record
+
+
+class _Conversation:
+    """TLS over a socket, with the bytes in our hands so that we can tell what came in."""
+
+    def __init__(
+        self,
+        record: Attempt,
+        connection: socket.socket,
+        context: ssl.SSLContext,
+        begin: float,
+        timeout: float,
+    ) -> None:
+        self._record = record
+        self._socket = connection
+        self._context = context
+        self._begin = begin
+        self._deadline = begin + timeout
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._received = 0
+
+    def seconds(self) -> float:
+        """Return how old the connection is."""
+        return time.monotonic() - self._begin
+
+    def hold(self, question: Question) -> None:
+        """Go through the whole conversation."""
+        self._tls = self._context.wrap_bio(
+            self._incoming, self._outgoing, server_hostname=self._record.target.server_hostname
+        )
+        try:
+            self._shake_hands()
+            self._listen_for_refusal(question.patience)
+            text = question.ask(self._record.alpn)
+            if text and not question.is_answered(self._record.answer):  # HTTP/2 speaks unasked
+                self._tls.write(text)
+                self._note(Direction.SENT, text)
+                self._listen(self._deadline, question.is_answered)
+        finally:
+            self._flush()  # the alert that OpenSSL wrote, too
+
+    def _shake_hands(self) -> None:
+        while True:
+            try:
+                self._tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self._flush()
+                self._receive(self._deadline)
+        self._flush()
+        self._record.is_finished = True
+        self._record.version = self._tls.version()
+        self._record.alpn = self._tls.selected_alpn_protocol()
+        if cipher := self._tls.cipher():
+            self._record.cipher = cipher[0]
+
+    def _listen_for_refusal(self, patience: float) -> None:
+        try:
+            self._listen(
+                min(time.monotonic() + patience, self._deadline),
+                lambda answer: bool(answer) or self._record.has_ticket,
+            )
+        except _Over as over:
+            if over.ending is not Ending.SILENT:
+                raise
+
+    def _listen(self, deadline: float, is_enough: Callable[[bytes], bool]) -> None:
+        while not is_enough(self._record.answer):
+            try:
+                data = self._tls.read(_READ_BYTES)
+            except ssl.SSLWantReadError:
+                if is_enough(self._record.answer):  # a ticket, which is no data
+                    return
+                self._flush()
+                self._receive(deadline)
+            else:
+                if not data:  # close_notify: the other side has said all that it will
+                    raise _Over(Ending.CLOSED)
+                self._record.answer += data
+                self._note(Direction.RECEIVED, data)
+
+    def _receive(self, deadline: float) -> None:
+        """Wait for bytes from the other side and give them to OpenSSL."""
+        left = deadline - time.monotonic()
+        if left <= 0 or self._received > _MAX_BYTES:
+            raise _Over(Ending.SILENT)
+        self._socket.settimeout(left)
+        try:
+            data = self._socket.recv(_READ_BYTES)
+        except TimeoutError:
+            raise _Over(Ending.SILENT) from None
+        except OSError:
+            raise _Over(Ending.RESET) from None
+        if not data:
+            raise _Over(Ending.CLOSED)
+        self._received += len(data)
+        self._record.first_bytes += data[: _FIRST_BYTES - len(self._record.first_bytes)]
+        self._incoming.write(data)
+
+    def _flush(self) -> None:
+        if data := self._outgoing.read():
+            try:
+                self._socket.settimeout(max(self._deadline - time.monotonic(), 0.001))
+                self._socket.sendall(data)
+            except OSError:
+                pass  # whatever the other side has said is still to be read
+
+    def _note(self, direction: Direction, data: bytes) -> None:
+        """Record data, of which the message callback says nothing."""
+        last = self._record.messages[-1]
+        self._record.messages.append(
+            Message(direction, ContentType.DATA, last.version, data, self.seconds())
+        )

@@ -1,0 +1,172 @@
+"""Certificate, key and CA as they lie on the disk: PEM files, a folder of them, or PKCS #12."""
+
+import shlex
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
+
+from doctor.errors import UsageError
+from doctor.pem import blocks
+from doctor.trust import readable_certificates
+
+_MAX_FILE_BYTES: Final = 1024 * 1024  # a bundle with every public CA is a fifth of that
+
+# Certificate, key and CA by the names that programs give them; the first certificate found counts.
+_LAYOUTS: Final = (
+    ("key-pair.pem", "key-pair.pem", "ca-certificate.crt"),  # this project
+    ("certificate.crt", "private-key.pem", "ca-certificate.crt"),
+    ("tls.crt", "tls.key", "ca.crt"),  # Kubernetes, cert-manager
+    ("svid.0.pem", "svid.0.key", "bundle.0.pem"),  # SPIRE
+    ("fullchain.pem", "privkey.pem", "ca.crt"),  # certbot
+)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that has been read; `problem` says why it could not be."""
+
+    path: Path
+    content: bytes = field(default=b"", repr=False)
+    mode: int = 0
+    problem: str = ""
+
+    @property
+    def word(self) -> str:
+        """The path as a word of a shell command."""
+        return shlex.quote(str(self.path))
+
+
+@dataclass(frozen=True)
+class Files:
+    """What was given on the command line. Certificate and key may be one file.
+
+    `ca` is None if none was given.
+    """
+
+    certificate: File
+    key: File
+    ca: File | None = None
+    password: bytes | None = field(default=None, repr=False)
+    is_pkcs12: bool = False
+
+    @property
+    def distinct(self) -> list[File]:
+        """Each file once."""
+        given = [self.certificate, self.key, *([self.ca] if self.ca else [])]
+        return list({file.path: file for file in given}.values())
+
+    @property
+    def needs_password(self) -> bool:
+        """Whether the key cannot be opened without one."""
+        if not self.is_pkcs12:
+            return b"ENCRYPTED" in self.key.content
+        try:
+            _ = self.bundle
+        except ValueError:
+            return not self.key.problem
+        return False
+
+    @cached_property
+    def bundle(self) -> pkcs12.PKCS12KeyAndCertificates:
+        """The content of a PKCS #12 file. Raises `ValueError` for a wrong password or damage."""
+        try:
+            return pkcs12.load_pkcs12(self.certificate.content, self.password)
+        except UnsupportedAlgorithm as error:
+            raise ValueError(str(error)) from error
+
+    @cached_property
+    def certificates(self) -> tuple[x509.Certificate, ...]:
+        """The leaf and what lies behind it. Raises `ValueError`."""
+        if self.is_pkcs12:
+            leaf, others = self.bundle.cert, [each.certificate for each in self._others()]
+            return tuple([leaf.certificate, *others] if leaf else others)
+        return readable_certificates(self.certificate.content)
+
+    @cached_property
+    def private_key(self) -> PrivateKeyTypes:
+        """The key. Raises `TypeError` if it needs a password, and `ValueError`."""
+        if self.is_pkcs12:
+            if self.bundle.key is None:
+                raise ValueError("it holds no private key")
+            return self.bundle.key
+        pem = next((pem for label, pem in blocks(self.key.content) if "PRIVATE KEY" in label), b"")
+        try:
+            return load_pem_private_key(pem, self.password if b"ENCRYPTED" in pem else None)
+        except UnsupportedAlgorithm as error:
+            raise ValueError(str(error)) from error
+
+    @cached_property
+    def roots(self) -> tuple[x509.Certificate, ...]:
+        """Whom to trust: the CA file or else, with PKCS #12, what in it signs itself."""
+        if self.ca:
+            return readable_certificates(self.ca.content)
+        return tuple(self._roots_inside()) if self.is_pkcs12 else ()
+
+    def _others(self) -> Iterator[pkcs12.PKCS12Certificate]:
+        """The other certificates without the roots, which nobody sends."""
+        roots = list(self._roots_inside())
+        return (each for each in self.bundle.additional_certs if each.certificate not in roots)
+
+    def _roots_inside(self) -> Iterator[x509.Certificate]:
+        for each in self.bundle.additional_certs:
+            if each.certificate.issuer == each.certificate.subject:
+                yield each.certificate
+
+
+def read(path: Path) -> File:
+    """Read a file; what goes wrong is in the result."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        with path.open("rb") as file:
+            content = file.read(_MAX_FILE_BYTES + 1)
+    except OSError as error:
+        return File(path, problem=error.strerror or type(error).__name__)
+    if len(content) > _MAX_FILE_BYTES:
+        return File(path, mode=mode, problem=f"larger than {_MAX_FILE_BYTES} bytes")
+    return File(path, content, mode, "" if content else "empty")
+
+
+def from_folder(folder: Path, ca: Path | None) -> Files:
+    """Read the identity in a folder; its own CA file counts unless `ca` is given."""
+    layout = next((each for each in _LAYOUTS if _exists(folder / each[0])), _LAYOUTS[0])
+    certificate, key, own_ca = (folder / name for name in layout)
+    has_ca = layout is _LAYOUTS[0] or _exists(own_ca)  # not every program keeps one there
+    return from_files(certificate, key, ca or (own_ca if has_ca else None))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
+def from_files(certificate: Path, key: Path | None, ca: Path | None) -> Files:
+    """Read PEM files; without `key`, the key is in the certificate's file."""
+    first = read(certificate)
+    second = read(key) if key and key != certificate else first
+    return Files(first, second, read(ca) if ca else None)
+
+
+def from_pkcs12(path: Path, ca: Path | None) -> Files:
+    """Read a PKCS #12 file (RFC 7292), also known as .p12 and .pfx."""
+    file = read(path)
+    return Files(file, file, read(ca) if ca else None, is_pkcs12=True)
+
+
+def load_roots(path: Path) -> tuple[x509.Certificate, ...]:
+    """Read a file of CA certificates. Raises `UsageError`."""
+    file = read(path)
+    try:
+        return readable_certificates(file.content)
+    except ValueError as error:
+        raise UsageError(f"The CA file {path} cannot be used: {file.problem or error}.") from error

@@ -1,0 +1,195 @@
+"""The handshake messages that say something about certificates, read for the checks.
+
+Formats: RFC 8446, section 4 (TLS 1.3), and RFC 5246, section 7.4 (TLS 1.2).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from doctor.codes import TLS_1_3
+from doctor.distinguished import DistinguishedName
+from doctor.errors import DecodeError
+from doctor.watch import ContentType, Direction, Message
+from doctor.wire import Reader
+
+
+class Kind(IntEnum):
+    """Types of handshake messages."""
+
+    HELLO_REQUEST = 0
+    CLIENT_HELLO = 1
+    SERVER_HELLO = 2
+    NEW_SESSION_TICKET = 4
+    END_OF_EARLY_DATA = 5
+    ENCRYPTED_EXTENSIONS = 8
+    CERTIFICATE = 11
+    SERVER_KEY_EXCHANGE = 12
+    CERTIFICATE_REQUEST = 13
+    SERVER_HELLO_DONE = 14
+    CERTIFICATE_VERIFY = 15
+    CLIENT_KEY_EXCHANGE = 16
+    FINISHED = 20
+    CERTIFICATE_STATUS = 22
+    KEY_UPDATE = 24
+    COMPRESSED_CERTIFICATE = 25
+
+
+class Extension(IntEnum):
+    """Types of extensions, as far as they are read here."""
+
+    SERVER_NAME = 0
+    SUPPORTED_GROUPS = 10
+    SIGNATURE_ALGORITHMS = 13
+    ALPN = 16
+    SUPPORTED_VERSIONS = 43
+    CERTIFICATE_AUTHORITIES = 47
+    KEY_SHARE = 51
+
+
+_HEADER_BYTES: Final = 4  # type and length
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRequest:
+    """What a server wants to see of its clients; no `authorities` means: of whatever CA."""
+
+    authorities: tuple[DistinguishedName, ...]
+    signature_algorithms: tuple[int, ...]
+
+
+def kind_of(message: Message) -> int | None:
+    """Return the type of a handshake message; None for anything else."""
+    if message.content_type is not ContentType.HANDSHAKE or not message.body:
+        return None
+    return message.body[0]
+
+
+def body_of(message: Message) -> Reader:
+    """Return what lies behind the header of a handshake message."""
+    return Reader(message.body[_HEADER_BYTES:])
+
+
+def of_kind(messages: Iterable[Message], direction: Direction, kind: Kind) -> Iterator[Message]:
+    """Yield the handshake messages of this type."""
+    return (each for each in messages if each.direction is direction and kind_of(each) == kind)
+
+
+def extensions(reader: Reader) -> dict[int, Reader]:
+    """Read a list of extensions. Raises `DecodeError`."""
+    found, block = {}, reader.vector(2)
+    while len(block):
+        kind = block.number(2)
+        found[kind] = block.vector(2)
+    return found
+
+
+def certificates_in(message: Message) -> tuple[bytes, ...]:
+    """Return the certificates of a Certificate message, in DER. Raises `DecodeError`."""
+    reader, found = body_of(message), []
+    if message.version == TLS_1_3:
+        reader.vector(1)  # certificate_request_context
+    block = reader.vector(3)
+    while len(block):
+        found.append(block.vector(3).rest())
+        if message.version == TLS_1_3:
+            block.vector(2)  # extensions of this certificate
+    return tuple(found)
+
+
+def request_in(message: Message) -> CertificateRequest:
+    """Read a CertificateRequest message. Raises `DecodeError`."""
+    reader = body_of(message)
+    reader.vector(1)  # 1.3: certificate_request_context, 1.2: certificate_types
+    if message.version == TLS_1_3:
+        found = extensions(reader)
+        algorithms = found.get(Extension.SIGNATURE_ALGORITHMS, Reader(b"\0\0")).vector(2)
+        names = found.get(Extension.CERTIFICATE_AUTHORITIES, Reader(b"\0\0")).vector(2)
+    else:
+        algorithms, names = reader.vector(2), reader.vector(2)
+    return CertificateRequest(
+        tuple(DistinguishedName(name.rest()) for name in names.vectors(2)),
+        tuple(algorithms.numbers(2)),
+    )
+
+
+def alerts(messages: Iterable[Message], direction: Direction) -> list[int]:
+    """Return the codes of the alerts that one side sent."""
+    return [
+        message.body[1]
+        for message in messages
+        if message.direction is direction
+        and message.content_type is ContentType.ALERT
+        and len(message.body) == 2
+    ]
+
+
+def server_certificates(messages: Iterable[Message]) -> tuple[bytes, ...] | None:
+    """Return what the server presented, in DER; None if it got as far as that never."""
+    for message in of_kind(messages, Direction.RECEIVED, Kind.CERTIFICATE):
+        try:
+            return certificates_in(message)
+        except DecodeError:
+            return ()
+    return None
+
+
+def certificate_request(messages: Iterable[Message]) -> CertificateRequest | None:
+    """Return what the server asked for; None if it did not ask."""
+    for message in of_kind(messages, Direction.RECEIVED, Kind.CERTIFICATE_REQUEST):
+        try:
+            return request_in(message)
+        except DecodeError:
+            return CertificateRequest((), ())
+    return None
+
+
+def has_presented(messages: Iterable[Message]) -> bool:
+    """Whether we showed a certificate; an empty Certificate message shows none."""
+    sent = of_kind(messages, Direction.SENT, Kind.CERTIFICATE)
+    return any(certificates_in(message) for message in sent)
+
+
+def version_chosen(messages: Iterable[Message]) -> int:
+    """Return the number of the TLS version that the server chose; 0 if it did not come to that.
+
+    A hello's own version field says 1.2 for ever; 1.3 is chosen in an extension (RFC 8446, 4.2.1).
+    """
+    for message in of_kind(messages, Direction.RECEIVED, Kind.SERVER_HELLO):
+        reader = body_of(message)
+        try:
+            version = reader.number(2)
+            _skip_from_version_to_extensions(reader)
+            found = extensions(reader) if len(reader) else {}
+            if chosen := found.get(Extension.SUPPORTED_VERSIONS):
+                return chosen.number(2)
+        except DecodeError:
+            continue
+        return version
+    return 0
+
+
+def protocol_chosen(messages: Iterable[Message]) -> str:
+    """Return what the server chose by ALPN (RFC 7301), in whichever message; empty if nothing."""
+    for message in messages:
+        reader = body_of(message)
+        try:
+            if message.direction is not Direction.RECEIVED:
+                continue
+            if kind_of(message) == Kind.SERVER_HELLO:
+                reader.take(2)
+                _skip_from_version_to_extensions(reader)
+            elif kind_of(message) != Kind.ENCRYPTED_EXTENSIONS:
+                continue
+            if len(reader) and (chosen := extensions(reader).get(Extension.ALPN)):
+                return chosen.vector(2).vector(1).rest().decode("ascii", "backslashreplace")
+        except DecodeError:
+            continue
+    return ""
+
+
+def _skip_from_version_to_extensions(hello: Reader) -> None:
+    hello.take(32)  # random
+    hello.vector(1)  # session id
+    hello.take(2 + 1)  # cipher suite, compression

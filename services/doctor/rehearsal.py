@@ -1,0 +1,144 @@
+"""What OpenSSL itself thinks of a certificate: handshakes in memory, before anybody is dialled."""
+
+import datetime as dt
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from mtls.certificates import Role
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
+
+from doctor.chain import Chain
+from doctor.checks import Check, Finding, failed, ok, skipped
+from doctor.names import names_of
+
+_FLIGHTS: Final = 8  # a handshake in memory takes three
+_STAND_IN: Final = "the-other-side.invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A certificate chain and the key of its leaf, ready for use."""
+
+    chain: Chain
+    key: PrivateKeyTypes
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Give them to a TLS context. Raises `ssl.SSLError` if OpenSSL does not take them.
+
+        Python loads keys from files only, so for a moment there is one: encrypted, in a folder
+        that nobody else can enter.
+        """
+        password = token_hex(32)
+        pem = self.key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password.encode())
+        )
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "key-pair.pem"
+            path.write_bytes(pem + pem_of(self.chain.certificates))
+            context.load_cert_chain(path, password=password)
+
+
+def pem_of(certificates: tuple[x509.Certificate, ...]) -> bytes:
+    """Return certificates as PEM text."""
+    return b"".join(each.public_bytes(Encoding.PEM) for each in certificates)
+
+
+def verifying_client(roots: tuple[x509.Certificate, ...], *, is_strict: bool) -> ssl.SSLContext:
+    """Return a client's context that trusts these roots, takes names from the SAN alone, and
+    reads RFC 5280 to the letter if told to. It speaks TLS 1.2 and 1.3."""
+    return _verifying(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), roots, is_strict=is_strict)
+
+
+def _verifying(
+    context: ssl.SSLContext, roots: tuple[x509.Certificate, ...], *, is_strict: bool
+) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.hostname_checks_common_name = False
+    if is_strict:
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+    if roots:
+        context.load_verify_locations(cadata=pem_of(roots).decode("ascii"))
+    return context
+
+
+def _rehearse(credentials: Credentials) -> Finding:
+    chain = credentials.chain
+    if not chain.roots:
+        return skipped("no CA to compare with: give it with --ca")
+    said = []
+    for role in sorted(chain.roles, key=lambda role: role.value):
+        names = names_of(chain.leaf)
+        dialled = chain.name or next(iter((*names.dns, *map(str, names.addresses))), "")
+        if role is Role.SERVER and not dialled:
+            continue  # a server without a name: that has a check of its own
+        try:
+            words = _verdict(credentials, role, dialled.replace("*", "any"))
+        except ssl.SSLError as error:
+            words = f"it cannot even be loaded: {error.reason}"
+        if words:
+            return failed(
+                f"As a {role.name.lower()}'s certificate OpenSSL refuses it: {words.rstrip('.')}.",
+                "First what failed above, of which this is the sum.",
+            )
+        said.append(f"a {role.name.lower()}'s")
+    return ok(f"It takes it as {' and '.join(said)}.") if said else skipped("no role to rehearse")
+
+
+def _verdict(credentials: Credentials, role: Role, dialled: str) -> str:
+    """Shake hands in memory; return why the other side refuses, or nothing."""
+    chain, other = credentials.chain, _stand_in(credentials.chain.now)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    if role is Role.SERVER:
+        client = verifying_client(chain.roots, is_strict=chain.is_strict)
+        credentials.load_into(server)
+    else:
+        client = verifying_client(other.chain.roots, is_strict=False)
+        credentials.load_into(client)
+        other.load_into(server)
+        _verifying(server, chain.roots, is_strict=chain.is_strict)
+        dialled = _STAND_IN
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    near = client.wrap_bio(to_client, to_server, server_hostname=dialled)
+    far = server.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(_FLIGHTS):
+        for side in (near, far):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLCertVerificationError as error:
+                return error.verify_message
+            except ssl.SSLError as error:
+                return str(error.reason)
+    return ""
+
+
+def _stand_in(now: dt.datetime) -> Credentials:
+    """Make a certificate, trusted in this rehearsal only, for the side that is not examined."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, _STAND_IN)])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(_STAND_IN)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return Credentials(Chain((certificate,), (certificate,), frozenset(), now, ""), key)
+
+
+REHEARSAL: Final = (Check("openssl", "OpenSSL accepts it, in a handshake with itself", _rehearse),)

@@ -1,0 +1,58 @@
+"""The server's certificate: every step by itself, and the verdict of OpenSSL in the handshake."""
+
+from dataclasses import replace
+from typing import Final
+
+from doctor.alert_words import alert_named
+from doctor.chain_checks import CHAIN_CHECKS
+from doctor.checks import Check, Finding, failed, ok, skipped
+from doctor.endpoint import Endpoint
+from doctor.messages import alerts
+from doctor.watch import Direction
+
+
+def _presented(endpoint: Endpoint) -> Finding:
+    if endpoint.damage:
+        return failed(
+            f"The server's chain cannot be read: {endpoint.damage}.",
+            "Have the server's certificate issued again.",
+        )
+    if endpoint.server.certificates:
+        return ok(f"Certificates: {len(endpoint.server.certificates)}.")
+    said = [alert_named(code) for code in alerts(endpoint.seen.messages, Direction.RECEIVED)]
+    why = f"alert {said[0].name}, {said[0].meaning}" if said else f"{endpoint.seen.ending}"
+    return failed(
+        f"The handshake ended before the server had presented one ({why}).", "See the server's log."
+    )
+
+
+def _verified(endpoint: Endpoint) -> Finding:
+    seen = endpoint.seen
+    if seen.verdict:
+        return failed(
+            f"OpenSSL refuses it: {seen.verdict.rstrip('.')}. We sent it nothing more.",
+            "First what failed above, of which this is the sum.",
+        )
+    if not seen.has_verified:
+        return skipped(f"the handshake ended before it: {seen.error or seen.ending}")
+    return ok("OpenSSL accepts it.")
+
+
+PRESENTED: Final = (
+    Check("server.presented", "It presents a certificate", _presented, ("tls.version",)),
+)
+STEPS: Final = tuple(
+    replace(
+        check,
+        needs=(*check.needs, "server.presented", *(["files.format"] if check.id == "root" else [])),
+    )
+    for check in CHAIN_CHECKS
+)
+VERIFIED: Final = (
+    Check(
+        "server.verified",
+        "It is verified in the handshake",
+        _verified,
+        ("server.presented", "files.format"),
+    ),
+)

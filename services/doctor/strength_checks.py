@@ -1,0 +1,87 @@
+"""Keys that are long enough and signatures that cannot be forged, for every library."""
+
+from typing import Final
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+
+from doctor.chain import Chain, describe, is_issued_by
+from doctor.checks import Check, Finding, failed, note, ok
+
+_RSA_BITS: Final = 2048  # NIST SP 800-131A; OpenSSL's level 2 too
+_EVERYWHERE: Final = ("secp256r1", "secp384r1", "secp521r1")
+_NEW_KEY: Final = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out new-key.pem"
+
+
+def _keys(chain: Chain) -> Finding:
+    said = []
+    for certificate in chain.path:
+        weakness, kind = _judge(certificate)
+        if weakness:
+            return failed(
+                f"{describe(certificate)} has {kind}: {weakness}.",
+                "Make a new key, ECDSA P-256 for instance, and have a certificate issued for it.",
+                _NEW_KEY,
+            )
+        said.append(kind)
+    if "an Ed25519 key" in said or "an Ed448 key" in said:
+        return note(f"{', '.join(said)}: gRPC (BoringSSL) and browsers do not take Edwards curves.")
+    return ok(", ".join(said))
+
+
+def _judge(certificate: x509.Certificate) -> tuple[str, str]:
+    """Return what is wrong with the key, if anything, and what key it is."""
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return "no TLS library is sure to know it", "a key of unknown kind"
+    match key:
+        case rsa.RSAPublicKey(key_size=bits):
+            too_short = f"OpenSSL refuses less than {_RSA_BITS} bits, gRPC alone might not"
+            return too_short if bits < _RSA_BITS else "", f"an RSA key of {bits} bits"
+        case ec.EllipticCurvePublicKey(curve=curve):
+            rare = "TLS 1.3 knows P-256, P-384 and P-521 only (RFC 8446, section 4.2.3)"
+            return "" if curve.name in _EVERYWHERE else rare, f"an EC key on {curve.name}"
+        case ed25519.Ed25519PublicKey():
+            return "", "an Ed25519 key"
+        case ed448.Ed448PublicKey():
+            return "", "an Ed448 key"
+        case dsa.DSAPublicKey():
+            return "TLS 1.3 has no DSA (RFC 8446, section 4.2.3)", "a DSA key"
+        case _:
+            return "it cannot sign a handshake", f"a key of kind {type(key).__name__}"
+
+
+def _signatures(chain: Chain) -> Finding:
+    names = set()
+    for certificate in chain.path:
+        if is_issued_by(certificate, certificate):
+            continue  # a root is trusted for being there, whatever it is signed with
+        name = _hash_name(certificate)
+        if name in {"sha1", "md5"}:
+            return failed(
+                f"{describe(certificate)} is signed with {name}, which can be forged: "
+                "OpenSSL and browsers refuse it.",
+                "Have it issued again with SHA-256 or better.",
+                "openssl x509 -req -sha256 ...",
+            )
+        names.add(name)
+    return ok(", ".join(sorted(names)) or "Only its own signature, which does not count.")
+
+
+def _hash_name(certificate: x509.Certificate) -> str:
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return f"algorithm {certificate.signature_algorithm_oid.dotted_string}"
+    if isinstance(algorithm, hashes.HashAlgorithm):
+        return algorithm.name
+    return "the hash of its own curve"  # Ed25519, Ed448
+
+
+STRENGTH_CHECKS: Final = (
+    Check("strength", "The keys are long enough", _keys),
+    Check("signature", "The signatures are not made with SHA-1 or MD5", _signatures),
+)
