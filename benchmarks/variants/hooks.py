@@ -33,7 +33,7 @@ def _bare_gateway() -> None:
         return app
 
     with_hooks = replace("gateway.server", "create_app", create_app)
-    replace("gateway.handlers", "_caller", lambda _request: UPLOADER.spiffe_id)
+    replace("gateway.videos.handlers", "_caller", lambda _request: UPLOADER.spiffe_id)
     plain_context = http_endpoint._server_context  # noqa: SLF001  what is measured is the rest
     replace("mtls.http_listener", "server_context", lambda identity, **_: plain_context(identity))
 

@@ -11,12 +11,12 @@ from mtls.policy import Policy
 
 from aiohttp import web
 
-from gateway import handlers
 from gateway.config import Config
 from gateway.keys import CONFIG, QUEUE, STOPPING
 from gateway.policy import ALLOWED
 from gateway.problems import problem_details
 from gateway.queue_client import QueueClient, open_channel
+from gateway.videos import handlers
 
 # policy.py says who may call each, openapi.json what it takes and gives. A GET is a HEAD too.
 ROUTES: Final = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from gateway.multipart import FormReader
+from gateway.videos.multipart import FormReader
 
 BOUNDARY = "------------------------d74496d66958873e"  # as curl makes them
 

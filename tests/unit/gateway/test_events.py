@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.events import HEARTBEAT, relay, status_event
+from gateway.videos.events import HEARTBEAT, relay, status_event
 from tests.unit.gateway.conftest import Gateway, Start
 from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue, make_video
 from videoqueue_api.v1 import video_queue_pb2 as api

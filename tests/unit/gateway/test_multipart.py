@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequest
-from gateway.multipart import CHUNK_BYTES, FormReader, Part, boundary_of
+from gateway.videos.multipart import CHUNK_BYTES, FormReader, Part, boundary_of
 from tests.unit.gateway.forms import BOUNDARY, content_of, file_part, form, part, reader_of
 
 # Made of what boundaries are made of, so that half of one turns up in the content.

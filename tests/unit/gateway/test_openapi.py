@@ -15,14 +15,14 @@ import gateway
 from gateway.app import ROUTES
 from gateway.policy import ALLOWED
 from gateway.problems import STATUS
-from gateway.uploads import FIELDS, FILE
+from gateway.videos.uploads import FIELDS, FILE
 from tests.unit.gateway.conftest import Gateway
 from tests.unit.gateway.fake_queue import VIDEO_ID, make_video
 from tests.unit.gateway.test_upload_video import upload
 from videoqueue_api.v1 import video_queue_pb2 as api
 
 DOCUMENT: dict[str, Any] = json.loads(
-    Path(gateway.__path__[0], "openapi.json").read_text(encoding="utf-8")
+    Path(gateway.__path__[0], "videos/openapi.json").read_text(encoding="utf-8")
 )
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import RangeNotSatisfiable
-from gateway.ranges import ByteRange, parse_range
+from gateway.videos.ranges import ByteRange, parse_range
 
 SIZES = st.integers(1, 10_000)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.files import file_headers, source_of
+from gateway.videos.files import file_headers, source_of
 from tests.unit.gateway.conftest import Gateway, Start
 from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue, make_video
 from tests.unit.gateway.raw_client import RawClient

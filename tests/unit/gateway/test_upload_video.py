@@ -8,7 +8,7 @@ import aiohttp
 import grpc
 import pytest
 
-from gateway.multipart import CHUNK_BYTES
+from gateway.videos.multipart import CHUNK_BYTES
 from tests.unit.gateway.conftest import Gateway, Start
 from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue, Stored
 from tests.unit.gateway.forms import BOUNDARY, file_part, form, part

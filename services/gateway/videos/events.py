@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.errors import VideoNotFound
-from gateway.representation import video_json
+from gateway.videos.video_json import video_json
 from videoqueue_api.v1.video_queue_pb2 import Video
 
 RETRY: Final = b"retry: 3000\n\n"  # a browser that loses the connection comes back after 3 seconds

@@ -13,16 +13,16 @@ from mtls.spiffe import SpiffeId
 import orjson
 from aiohttp import web
 
-from gateway.downloads import send
 from gateway.errors import ClientTooSlow, InvalidRequest, QueueTimedOut
-from gateway.events import RETRY, event_id, relay, status_event
-from gateway.files import rendition_of, source_of
 from gateway.keys import CONFIG, QUEUE, STOPPING
-from gateway.multipart import CHUNK_BYTES, FormReader
-from gateway.parameters import page_of, video_id_of
-from gateway.representation import THUMBNAIL, is_final, page_json, video_json
 from gateway.timeouts import within
-from gateway.uploads import check_headers, idempotency_key_of, read_upload
+from gateway.videos.downloads import send
+from gateway.videos.events import RETRY, event_id, relay, status_event
+from gateway.videos.files import rendition_of, source_of
+from gateway.videos.multipart import CHUNK_BYTES, FormReader
+from gateway.videos.parameters import page_of, video_id_of
+from gateway.videos.uploads import check_headers, idempotency_key_of, read_upload
+from gateway.videos.video_json import THUMBNAIL, is_final, page_json, video_json
 
 
 async def list_videos(request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from aiohttp import hdrs, web
 
 from gateway.errors import RenditionNotFound
-from gateway.ranges import ByteRange, parse_range
+from gateway.videos.ranges import ByteRange, parse_range
 from videoqueue_api.v1.video_queue_pb2 import Video
 
 _MAX_NAME_LENGTH: Final = 100

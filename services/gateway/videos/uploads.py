@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from gateway.errors import InvalidRequest, TooLarge, UnsupportedMedia
-from gateway.multipart import FormReader, Part, boundary_of
+from gateway.videos.multipart import FormReader, Part, boundary_of
 from videoqueue_api.v1.video_queue_pb2 import UploadMetadata
 
 FILE: Final = "file"

@@ -7,9 +7,9 @@ from http import HTTPStatus
 from aiohttp import web
 
 from gateway.errors import ClientTooSlow
-from gateway.files import StoredFile, caching_headers, file_headers, is_known, wanted_range
 from gateway.keys import CONFIG
 from gateway.timeouts import within
+from gateway.videos.files import StoredFile, caching_headers, file_headers, is_known, wanted_range
 
 
 async def send(

@@ -1,0 +1,1 @@
+"""The routes of the videos: what a client sends and gets."""
