@@ -14,11 +14,11 @@ from typing import Final
 from benchmarks.rounds import Measure, Sample, compare
 from benchmarks.rows.scale import Scale
 from benchmarks.stacks import Place
+from video_queue.api.pages import encode_page_token
 from video_queue.config import Config
-from video_queue.pages import encode_page_token
+from video_queue.domain.videos import Lease, Report, VideoStatus
 from video_queue.server import utc_now
-from video_queue.store import Store, opened
-from video_queue.videos import Lease, Report, VideoStatus
+from video_queue.storage.store import Store, opened
 
 _WORKER: Final = "spiffe://video-demo.test/transcoder"
 _PAGE: Final = 50

@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
 from benchmarks.variants.parts import replace
-from video_queue.bells import Bells
 from video_queue.config import Config
+from video_queue.domain.notifier import Bells
+from video_queue.domain.videos import Clock, Metadata, Video, VideoStatus, byte_range
 from video_queue.errors import InvalidRequest, VideoNotFound
-from video_queue.quota import Quota
-from video_queue.store import Store
-from video_queue.videos import Clock, Metadata, Video, VideoStatus, byte_range
+from video_queue.storage.quota import Quota
+from video_queue.storage.store import Store
 
 _CHUNK_BYTES: Final = 256 * 1024
 

@@ -36,5 +36,5 @@ def know_the_peer(service: str) -> None:
         for module in ("mtls.http_authorization", "mtls.http_connections"):
             replace(module, "peer_of_request", lambda _request: UPLOADER)
     else:
-        for module in ("mtls.grpc_authorization", "video_queue.callers"):
+        for module in ("mtls.grpc_authorization", "video_queue.api.callers"):
             replace(module, "peer_of_call", lambda _context: GATEWAY)

@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from mtls.environment import Address, Environment
 
-from video_queue.videos import Limits
+from video_queue.domain.videos import Limits
 
 _GIB: Final = 1024**3
 

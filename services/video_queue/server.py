@@ -16,13 +16,13 @@ from mtls.policy import Policy
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 
+from video_queue.api.servicer import Servicer
 from video_queue.config import Config
+from video_queue.domain.videos import Clock
 from video_queue.errors import StartError
-from video_queue.housekeeping import keep_house, set_health
+from video_queue.maintenance import keep_house, set_health
 from video_queue.policy import ALLOWED
-from video_queue.servicer import Servicer
-from video_queue.store import Store, opened
-from video_queue.videos import Clock
+from video_queue.storage.store import Store, opened
 from videoqueue_api.v1.video_queue_pb2_grpc import add_VideoQueueServicer_to_server
 
 _MAX_CONCURRENT_CALLS: Final = 2000

@@ -20,12 +20,12 @@ import pytest
 from pki.authority import Authority
 from pki.identities import identity_named
 from pki.identity_folder import write_identity
-from video_queue import store
 from video_queue.config import Config
-from video_queue.renditions import Rendition, RenditionMetadata
+from video_queue.domain.renditions import Rendition, RenditionMetadata
+from video_queue.domain.videos import Claim, Lease, Limits, Metadata, Video
 from video_queue.server import running
-from video_queue.store import Store
-from video_queue.videos import Claim, Lease, Limits, Metadata, Video
+from video_queue.storage import store
+from video_queue.storage.store import Store
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
 
 OWNER = "spiffe://video-demo.test/client/uploader"

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.unit.video_queue.conftest import OWNER, upload
-from video_queue import rendition_rows
-from video_queue.ballast import Ballast
 from video_queue.config import Config
-from video_queue.store import Store
+from video_queue.storage import rendition_rows
+from video_queue.storage.ballast import Ballast
+from video_queue.storage.store import Store
 
 
 def test_ballast_takes_up_room_and_gives_it_back(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.mtls.peers import peer as peer_named
 from tests.unit.video_queue.conftest import OWNER
-from video_queue import callers
+from video_queue.api import callers
 from video_queue.errors import NotTheGateway
 
 

@@ -22,15 +22,15 @@ from tests.unit.video_queue.conftest import (
     publish,
     upload,
 )
-from video_queue import store
-from video_queue.ballast import Ballast
 from video_queue.config import Config
-from video_queue.database import Database
+from video_queue.domain.shielded_tasks import Unbroken
+from video_queue.domain.videos import Report, VideoStatus
 from video_queue.errors import CatalogUnavailable, StartError, StoreFull
-from video_queue.schema import schema_version
-from video_queue.store import Store
-from video_queue.unbroken import Unbroken
-from video_queue.videos import Report, VideoStatus
+from video_queue.storage import store
+from video_queue.storage.ballast import Ballast
+from video_queue.storage.database import Database
+from video_queue.storage.schema import schema_version
+from video_queue.storage.store import Store
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.unit.video_queue.conftest import until
-from video_queue import heartbeats
-from video_queue.bells import Bells
+from video_queue.api import heartbeats
+from video_queue.api.heartbeats import paced
+from video_queue.domain.notifier import Bells
 from video_queue.errors import ShuttingDown, StreamStalled, TooManyWaiting
-from video_queue.heartbeats import paced
 
 
 async def silence() -> AsyncIterator[str]:

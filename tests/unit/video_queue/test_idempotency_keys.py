@@ -23,11 +23,11 @@ from tests.unit.video_queue.conftest import (
 )
 from tests.unit.video_queue.test_servicer import FOR_OWNER, failure, parts, send
 from tests.unit.video_queue.test_servicer import upload as upload_over_grpc
-from video_queue.catalog import Catalog
 from video_queue.config import Config
+from video_queue.domain.videos import Metadata, Report, Video, VideoStatus
 from video_queue.errors import KeyInUse, KeyUsed, StoreFull
-from video_queue.store import Store
-from video_queue.videos import Metadata, Report, Video, VideoStatus
+from video_queue.storage.catalog import Catalog
+from video_queue.storage.store import Store
 
 Opened = Callable[[], AbstractAsyncContextManager[Store]]
 

@@ -23,11 +23,11 @@ from hypothesis.stateful import (
 )
 
 from tests.unit.video_queue.conftest import OWNER, Clock, publish, until, upload
-from video_queue import store
 from video_queue.config import Config
+from video_queue.domain.renditions import Rendition, RenditionMetadata
+from video_queue.domain.videos import Lease, Report, VideoStatus
 from video_queue.errors import InvalidRequest, LeaseLost, VideoNotFound
-from video_queue.renditions import Rendition, RenditionMetadata
-from video_queue.videos import Lease, Report, VideoStatus
+from video_queue.storage import store
 
 LEASE = dt.timedelta(seconds=30)
 MAX_ATTEMPTS = 3

@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.video_queue.conftest import OWNER, Clock, files_in, publish, upload
 from video_queue.config import Config
+from video_queue.domain.videos import Report, VideoStatus
 from video_queue.errors import (
     BytesLost,
     InvalidRequest,
@@ -17,8 +18,7 @@ from video_queue.errors import (
     TooManyWaiting,
     VideoNotFound,
 )
-from video_queue.store import Store
-from video_queue.videos import Report, VideoStatus
+from video_queue.storage.store import Store
 
 
 async def titles_by_page(queue: Store, page_size: int) -> list[list[str]]:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from video_queue.api.pages import decode_page_token, encode_page_token, page_size_of
 from video_queue.errors import InvalidRequest
-from video_queue.pages import decode_page_token, encode_page_token, page_size_of
 
 positions = st.integers(1, 2**63 - 1)
 

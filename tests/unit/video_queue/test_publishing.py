@@ -21,6 +21,8 @@ from tests.unit.video_queue.conftest import (
     upload,
 )
 from video_queue.config import Config
+from video_queue.domain.renditions import RenditionMetadata
+from video_queue.domain.videos import Lease, Report, VideoStatus
 from video_queue.errors import (
     BytesLost,
     CatalogUnavailable,
@@ -31,10 +33,8 @@ from video_queue.errors import (
     TooLarge,
     TooManyRenditions,
 )
-from video_queue.leases import Leases
-from video_queue.renditions import RenditionMetadata
-from video_queue.store import Store
-from video_queue.videos import Lease, Report, VideoStatus
+from video_queue.storage.leases import Leases
+from video_queue.storage.store import Store
 
 Opened = Callable[[], AbstractAsyncContextManager[Store]]
 

@@ -18,11 +18,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.unit.video_queue.conftest import Clients, files_in, until
 from tests.unit.video_queue.test_servicer import FOR_OWNER, claim, failure, parts, upload
-from video_queue import housekeeping
+from video_queue import maintenance
 from video_queue.config import Config
 from video_queue.errors import CatalogUnavailable, StartError
-from video_queue.leases import Leases
 from video_queue.server import running
+from video_queue.storage.leases import Leases
 from videoqueue_api.v1 import video_queue_pb2 as api
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -52,7 +52,7 @@ async def test_the_server_says_that_it_is_serving(
 async def test_the_server_is_not_serving_while_its_database_is_silent(
     clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(maintenance, "_INTERVAL_SECONDS", 0.01)
 
     async def silent(*_: object) -> None:
         raise CatalogUnavailable

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from tests.unit.video_queue import upload_and_die
 from tests.unit.video_queue.conftest import OWNER, Clients, Clock, files_in, until
-from video_queue.catalog import Catalog
 from video_queue.config import Config
+from video_queue.storage.catalog import Catalog
 from videoqueue_api.v1 import video_queue_pb2 as api
 
 FOR_OWNER = (("on-behalf-of", OWNER),)

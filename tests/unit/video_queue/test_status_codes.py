@@ -2,8 +2,8 @@
 
 import pytest
 
+from video_queue.api.status_codes import CODES
 from video_queue.errors import CallError
-from video_queue.status_codes import CODES
 
 
 def test_every_error_of_a_call_has_a_status() -> None:

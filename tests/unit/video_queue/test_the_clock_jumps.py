@@ -14,9 +14,9 @@ from tests.unit.video_queue.conftest import (
     upload,
 )
 from video_queue.config import Config
+from video_queue.domain.videos import Report, VideoStatus
 from video_queue.errors import LeaseLost
-from video_queue.store import Store
-from video_queue.videos import Report, VideoStatus
+from video_queue.storage.store import Store
 
 DAY = 24 * 60 * 60
 GOES_ON = Report(VideoStatus.PROCESSING, 50, "")

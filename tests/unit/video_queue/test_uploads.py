@@ -20,9 +20,8 @@ from tests.unit.video_queue.conftest import (
     files_in,
     upload,
 )
-from video_queue import store
-from video_queue.catalog import Catalog
 from video_queue.config import Config
+from video_queue.domain.videos import VideoStatus
 from video_queue.errors import (
     CatalogUnavailable,
     InvalidRequest,
@@ -31,8 +30,9 @@ from video_queue.errors import (
     StreamStalled,
     TooLarge,
 )
-from video_queue.store import Store
-from video_queue.videos import VideoStatus
+from video_queue.storage import store
+from video_queue.storage.catalog import Catalog
+from video_queue.storage.store import Store
 
 Opened = Callable[[], AbstractAsyncContextManager[Store]]
 

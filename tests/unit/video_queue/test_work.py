@@ -6,9 +6,9 @@ import pytest
 
 from tests.unit.video_queue.conftest import OWNER, Clock, claim, publish, until, upload
 from video_queue.config import Config
+from video_queue.domain.videos import Lease, Report, VideoStatus
 from video_queue.errors import LeaseLost, ShuttingDown
-from video_queue.store import Store
-from video_queue.videos import Lease, Report, VideoStatus
+from video_queue.storage.store import Store
 
 GOES_ON = Report(VideoStatus.PROCESSING, 50, "")
 COMPLETED = Report(VideoStatus.COMPLETED, 100, "")

@@ -5,14 +5,14 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from video_queue.bells import Bells
-from video_queue.catalog import Catalog
+from video_queue.api.pages import decode_page_token, encode_page_token, page_size_of
+from video_queue.domain.notifier import Bells
+from video_queue.domain.renditions import Rendition
+from video_queue.domain.shielded_tasks import Unbroken
+from video_queue.domain.videos import Video, byte_range
 from video_queue.errors import BytesLost
-from video_queue.files import Files
-from video_queue.pages import decode_page_token, encode_page_token, page_size_of
-from video_queue.renditions import Rendition
-from video_queue.unbroken import Unbroken
-from video_queue.videos import Video, byte_range
+from video_queue.storage.catalog import Catalog
+from video_queue.storage.files import Files
 
 _log = structlog.get_logger(__name__)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select
 
-from video_queue.renditions import Rendition, in_order
-from video_queue.schema import renditions
-from video_queue.videos import Lease
+from video_queue.domain.renditions import Rendition, in_order
+from video_queue.domain.videos import Lease
+from video_queue.storage.schema import renditions
 
 
 def add(connection: Connection, lease: Lease, rendition: Rendition) -> None:

@@ -16,10 +16,10 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from video_queue.ballast import Ballast
+from video_queue.domain.shielded_tasks import Unbroken
 from video_queue.errors import CatalogUnavailable, StoreFull
-from video_queue.schema import prepare_schema
-from video_queue.unbroken import Unbroken
+from video_queue.storage.ballast import Ballast
+from video_queue.storage.schema import prepare_schema
 
 _Result = TypeVar("_Result")
 

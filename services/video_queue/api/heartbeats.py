@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final, TypeVar
 
-from video_queue.bells import Bells
+from video_queue.domain.notifier import Bells
 from video_queue.errors import StreamStalled
 
 _Request = TypeVar("_Request")

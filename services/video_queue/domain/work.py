@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from video_queue.bells import Bells
-from video_queue.catalog import Catalog
+from video_queue.domain.notifier import Bells
+from video_queue.domain.shielded_tasks import Unbroken
+from video_queue.domain.videos import Claim, Clock, Lease, Report, VideoStatus
 from video_queue.errors import BytesLost, LeaseLost
-from video_queue.files import Files
-from video_queue.leases import Leases
-from video_queue.unbroken import Unbroken
-from video_queue.videos import Claim, Clock, Lease, Report, VideoStatus
+from video_queue.storage.catalog import Catalog
+from video_queue.storage.files import Files
+from video_queue.storage.leases import Leases
 
 _log = structlog.get_logger(__name__)
 

@@ -7,13 +7,13 @@ from typing import Final
 
 import structlog
 
-from video_queue.bells import Bells
-from video_queue.catalog import Catalog
+from video_queue.domain.notifier import Bells
+from video_queue.domain.videos import Clock, Limits, Metadata, Video, VideoStatus
 from video_queue.errors import KeyInUse, KeyUsed
-from video_queue.files import Files
-from video_queue.intake import Intake
-from video_queue.quota import Quota
-from video_queue.videos import Clock, Limits, Metadata, Video, VideoStatus
+from video_queue.storage.catalog import Catalog
+from video_queue.storage.files import Files
+from video_queue.storage.incoming_files import Intake
+from video_queue.storage.quota import Quota
 
 _log = structlog.get_logger(__name__)
 

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select
 
-from video_queue import key_rows, rendition_rows
-from video_queue.database import Database
+from video_queue.domain.renditions import Rendition
+from video_queue.domain.videos import Video, VideoStatus
 from video_queue.errors import KeyUsed, NotTheOwner, RenditionNotFound, VideoNotFound
-from video_queue.renditions import Rendition
-from video_queue.schema import renditions, videos
-from video_queue.videos import Video, VideoStatus
+from video_queue.storage import key_rows, rendition_rows
+from video_queue.storage.database import Database
+from video_queue.storage.schema import renditions, videos
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND: Final = dt.timedelta(microseconds=1)

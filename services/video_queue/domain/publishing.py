@@ -6,12 +6,12 @@ from dataclasses import asdict
 
 import structlog
 
-from video_queue.files import Files
-from video_queue.intake import Intake
-from video_queue.leases import Leases
-from video_queue.quota import Quota
-from video_queue.renditions import Rendition, RenditionMetadata
-from video_queue.videos import Clock, Lease, Limits
+from video_queue.domain.renditions import Rendition, RenditionMetadata
+from video_queue.domain.videos import Clock, Lease, Limits
+from video_queue.storage.files import Files
+from video_queue.storage.incoming_files import Intake
+from video_queue.storage.leases import Leases
+from video_queue.storage.quota import Quota
 
 _log = structlog.get_logger(__name__)
 

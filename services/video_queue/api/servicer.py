@@ -6,11 +6,9 @@ from typing import Any, Final
 
 import grpc.aio
 
-from video_queue.callers import caller, person_behind
-from video_queue.config import Config
-from video_queue.errors import InvalidRequest
-from video_queue.heartbeats import paced
-from video_queue.messages import (
+from video_queue.api.callers import caller, person_behind
+from video_queue.api.heartbeats import paced
+from video_queue.api.messages import (
     beat_in,
     claim_message,
     lease_in,
@@ -20,9 +18,11 @@ from video_queue.messages import (
     report_in,
     video_message,
 )
-from video_queue.status_codes import StatusOfErrors
-from video_queue.store import Store
-from video_queue.streams import GO_AHEAD, chunks_in, first_of
+from video_queue.api.status_codes import StatusOfErrors
+from video_queue.api.streams import GO_AHEAD, chunks_in, first_of
+from video_queue.config import Config
+from video_queue.errors import InvalidRequest
+from video_queue.storage.store import Store
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueServicer
 

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
-from video_queue.open_files import IncomingFile, StoredFile, sync_folder
-from video_queue.quota import Quota
+from video_queue.storage.open_files import IncomingFile, StoredFile, sync_folder
+from video_queue.storage.quota import Quota
 
 _SWEEP_BATCH: Final = 500
 

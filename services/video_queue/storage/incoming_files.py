@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
+from video_queue.domain.shielded_tasks import Unbroken
 from video_queue.errors import (
     CallError,
     CatalogUnavailable,
@@ -16,9 +17,8 @@ from video_queue.errors import (
     StreamStalled,
     TooLarge,
 )
-from video_queue.open_files import IncomingFile
-from video_queue.quota import Quota
-from video_queue.unbroken import Unbroken
+from video_queue.storage.open_files import IncomingFile
+from video_queue.storage.quota import Quota
 
 _Result = TypeVar("_Result")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
+from video_queue.domain.renditions import Rendition
 from video_queue.errors import InvalidRequest, RangeNotSatisfiable
-from video_queue.renditions import Rendition
 
 Clock = Callable[[], dt.datetime]
 """Says what time it is, in UTC. Tests bring their own, so that no test has to wait."""

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 import structlog
 
-from video_queue.ballast import Ballast
-from video_queue.bells import Bells
-from video_queue.catalog import Catalog
 from video_queue.config import Config
-from video_queue.data_folder import locked
-from video_queue.database import Database
-from video_queue.files import Files
-from video_queue.intake import Intake
-from video_queue.leases import Leases
-from video_queue.library import Library
-from video_queue.publishing import Publishing
-from video_queue.quota import Quota
-from video_queue.unbroken import Unbroken
-from video_queue.uploads import Uploads
-from video_queue.videos import Clock
-from video_queue.work import Work
+from video_queue.domain.library import Library
+from video_queue.domain.notifier import Bells
+from video_queue.domain.publishing import Publishing
+from video_queue.domain.shielded_tasks import Unbroken
+from video_queue.domain.uploads import Uploads
+from video_queue.domain.videos import Clock
+from video_queue.domain.work import Work
+from video_queue.storage.ballast import Ballast
+from video_queue.storage.catalog import Catalog
+from video_queue.storage.data_folder import locked
+from video_queue.storage.database import Database
+from video_queue.storage.files import Files
+from video_queue.storage.incoming_files import Intake
+from video_queue.storage.leases import Leases
+from video_queue.storage.quota import Quota
 
 _log = structlog.get_logger(__name__)
 

@@ -6,8 +6,8 @@ from typing import Final
 import structlog
 from grpc_health.v1 import health, health_pb2
 
+from video_queue.domain.work import Work
 from video_queue.errors import CallError
-from video_queue.work import Work
 
 _log = structlog.get_logger(__name__)
 

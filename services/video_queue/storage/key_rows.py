@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from video_queue.errors import KeyInUse
-from video_queue.schema import upload_keys
+from video_queue.storage.schema import upload_keys
 
 _LIFETIME: Final = dt.timedelta(hours=24) // dt.timedelta(microseconds=1)
 

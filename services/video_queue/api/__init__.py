@@ -1,0 +1,1 @@
+"""The calls of video_queue.proto: messages in, messages out."""

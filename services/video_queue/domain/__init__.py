@@ -1,0 +1,1 @@
+"""What a video is and what may become of it."""

@@ -1,0 +1,1 @@
+"""Where videos are kept: rows in a database, bytes in files."""
