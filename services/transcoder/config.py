@@ -7,7 +7,7 @@ from typing import Self
 
 from mtls.environment import Address, Environment
 
-from transcoder.limits import Limits
+from transcoder.sandbox.limits import Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

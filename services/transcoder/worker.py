@@ -17,11 +17,11 @@ from transcoder.config import Config
 from transcoder.download import download
 from transcoder.errors import MediaError, TranscoderError
 from transcoder.lease import Progress, keep_lease, while_kept
-from transcoder.limits import Limits
 from transcoder.outputs import MediaFile
 from transcoder.queue_client import QueueClient
 from transcoder.queue_errors import QueueError, TryAgain, WorkLost
-from transcoder.supervisor import transcode
+from transcoder.sandbox.limits import Limits
+from transcoder.sandbox.supervisor import transcode
 from videoqueue_api.v1 import video_queue_pb2 as api
 
 _log = structlog.get_logger(__name__)
@@ -31,7 +31,7 @@ _LONGEST_TROUBLE: Final = 20  # times the longest pause of an outage
 
 
 class Transcode(Protocol):
-    """What `transcoder.supervisor.transcode` does."""
+    """What `transcoder.sandbox.supervisor.transcode` does."""
 
     async def __call__(  # noqa: D102
         self, source: Path, folder: Path, limits: Limits, on_progress: Callable[[int], None]

@@ -20,9 +20,9 @@ from pki.identities import IDENTITIES
 from pki.identity_folder import write_identity
 from tests.unit.transcoder.fake_queue import PATIENCE_SECONDS, FakeQueue
 from transcoder.config import Config
-from transcoder.limits import Limits
 from transcoder.outputs import MediaFile
 from transcoder.queue_client import QueueClient, open_channel
+from transcoder.sandbox.limits import Limits
 from transcoder.worker import Worker
 from videoqueue_api.v1.video_queue_pb2_grpc import add_VideoQueueServicer_to_server
 

@@ -17,9 +17,9 @@ from tests.unit.transcoder.looking import (
     seconds,
     turned,
 )
-from transcoder.limits import Limits
 from transcoder.outputs import MediaFile
-from transcoder.supervisor import transcode
+from transcoder.sandbox.limits import Limits
+from transcoder.sandbox.supervisor import transcode
 
 ONE_PICTURE_SECONDS = 1 / 25
 # Of 255, measured on this table: what is scaled and encoded again differs by 0.0 to 2.9 from its

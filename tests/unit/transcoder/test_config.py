@@ -9,7 +9,7 @@ import pytest
 
 import transcoder
 from transcoder.config import Config
-from transcoder.limits import Limits
+from transcoder.sandbox.limits import Limits
 
 REQUIRED = {
     "TRANSCODER_IDENTITY": "/certs/transcoder",

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from transcoder.landlock import landlock_version
+from transcoder.sandbox.landlock import landlock_version
 
 BEGIN = """
 import os, signal, socket, sys
 from pathlib import Path
-from transcoder.landlock import confine_files
+from transcoder.sandbox.landlock import confine_files
 writable, readable, other = map(Path, sys.argv[1:4])
 connected = socket.create_server(("127.0.0.1", 0))
 opened = (other / "file").open()

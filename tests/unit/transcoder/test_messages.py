@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transcoder.errors import NoRoom, TooLong
-from transcoder.messages import (
+from transcoder.sandbox.messages import (
     MAX_LINE_BYTES,
     BadMessage,
     Failed,

@@ -6,9 +6,9 @@ import pytest
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange
 
-from transcoder.facts import Colour, Facts
-from transcoder.pictures import Shaper
-from transcoder.renditions import Size
+from transcoder.media.facts import Colour, Facts
+from transcoder.media.pictures import Shaper
+from transcoder.media.renditions import Size
 
 NOT_SPECIFIED = 2
 

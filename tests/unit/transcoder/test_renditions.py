@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transcoder.renditions import RENDITIONS, Size, plan
+from transcoder.media.renditions import RENDITIONS, Size, plan
 
 SIDES = st.integers(min_value=1, max_value=10_000)
 

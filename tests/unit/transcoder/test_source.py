@@ -19,8 +19,8 @@ from av.video.frame import VideoFrame
 
 from tests.making_videos import Clip, write_changing_size, write_clip
 from transcoder.errors import TooManyPixels
-from transcoder.limits import Limits
-from transcoder.source import DECODERS, choose_tracks, decoded, open_source, source_options
+from transcoder.media.source import DECODERS, choose_tracks, decoded, open_source, source_options
+from transcoder.sandbox.limits import Limits
 
 PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"
 

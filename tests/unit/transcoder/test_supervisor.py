@@ -26,9 +26,9 @@ from transcoder.errors import (
     TooMuchOutput,
     TooMuchWork,
 )
-from transcoder.landlock import landlock_version
-from transcoder.limits import Limits
-from transcoder.supervisor import transcode
+from transcoder.sandbox.landlock import landlock_version
+from transcoder.sandbox.limits import Limits
+from transcoder.sandbox.supervisor import transcode
 
 LIMITS = Limits()
 MEGABYTE = 1_000_000
@@ -53,7 +53,9 @@ def child() -> int:
     lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     children = " ".join(it.read_text() for it in lists).split()
     [process] = [
-        it for it in children if b"transcoder.child" in Path(f"/proc/{it}/cmdline").read_bytes()
+        it
+        for it in children
+        if b"transcoder.sandbox.child" in Path(f"/proc/{it}/cmdline").read_bytes()
     ]
     return int(process)
 
@@ -149,7 +151,8 @@ async def test_cancellation_ends_the_process_and_leaves_nothing(video: Path, mad
 def test_a_worker_that_is_killed_takes_the_process_with_it(video: Path, made: Path) -> None:
     program = (
         "import asyncio, sys; from pathlib import Path;"
-        "from transcoder.limits import Limits; from transcoder.supervisor import transcode;"
+        "from transcoder.sandbox.limits import Limits;"
+        "from transcoder.sandbox.supervisor import transcode;"
         "say = lambda percent: print(percent, flush=True);"
         "asyncio.run(transcode(Path(sys.argv[1]), Path(sys.argv[2]), Limits(), say))"
     )

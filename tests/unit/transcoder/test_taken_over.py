@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from transcoder import supervisor
 from transcoder.errors import CannotStart, Crashed, MediaError
-from transcoder.limits import Limits
+from transcoder.sandbox import supervisor
+from transcoder.sandbox.limits import Limits
 
 BEGIN = (
     "import os, sys, time, json; say = lambda it: os.write(1, json.dumps(it).encode() + b'\\n')\n"

@@ -5,7 +5,7 @@ from fractions import Fraction
 from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 
-from transcoder.timeline import PictureTimeline, SoundTimeline
+from transcoder.media.timeline import PictureTimeline, SoundTimeline
 
 MILLISECOND = Fraction(1, 1000)
 

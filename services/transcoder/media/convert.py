@@ -11,15 +11,15 @@ from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 
 from transcoder.errors import EndsTooEarly
-from transcoder.facts import Facts, check_length, examine
-from transcoder.limits import Limits
-from transcoder.messages import Made
+from transcoder.media.facts import Facts, check_length, examine
+from transcoder.media.renditions import plan
+from transcoder.media.source import choose_tracks, decoded, open_source
+from transcoder.media.thumbnail import Thumbnail
+from transcoder.media.timeline import PictureTimeline, SoundTimeline
+from transcoder.media.writer import RenditionWriter
 from transcoder.outputs import THUMBNAIL, file_name
-from transcoder.renditions import plan
-from transcoder.source import choose_tracks, decoded, open_source
-from transcoder.thumbnail import Thumbnail
-from transcoder.timeline import PictureTimeline, SoundTimeline
-from transcoder.writer import RenditionWriter
+from transcoder.sandbox.limits import Limits
+from transcoder.sandbox.messages import Made
 
 _THUMBNAIL_SHARE: Final = 0.1
 # What may be missing at the end: headers are not exact, and the last sounds may not be decodable.

@@ -24,12 +24,12 @@ from transcoder.errors import (
     TooMuchWork,
     TranscoderError,
 )
-from transcoder.limits import Limits
-from transcoder.messages import MAX_LINE_BYTES, Failed, Finished, Made, Progress, decode
+from transcoder.media.renditions import RENDITIONS
 from transcoder.outputs import CONTENT_TYPES, THUMBNAIL, MediaFile, file_name
-from transcoder.renditions import RENDITIONS
+from transcoder.sandbox.limits import Limits
+from transcoder.sandbox.messages import MAX_LINE_BYTES, Failed, Finished, Made, Progress, decode
 
-_PACKAGES: Final = Path(__file__).parent.parent
+_PACKAGES: Final = Path(__file__).parents[2]
 _LAST_WORDS_BYTES: Final = 4096
 _ENDINGS: Final[Mapping[int, type[TranscoderError]]] = {
     -signal.SIGXCPU: TooMuchWork,
@@ -107,7 +107,7 @@ async def _child(
 ) -> AsyncIterator[Process]:
     """Run child.py, which inherits no file but these three, and no environment."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "transcoder.child", json.dumps(asdict(limits))),
+        *(sys.executable, "-P", "-m", "transcoder.sandbox.child", json.dumps(asdict(limits))),
         stdin=video,
         stdout=messages.fileno(),
         stderr=words,

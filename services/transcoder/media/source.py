@@ -23,7 +23,7 @@ from transcoder.errors import (
     TooManyStreams,
     UnsupportedCodec,
 )
-from transcoder.limits import Limits
+from transcoder.sandbox.limits import Limits
 
 # MP4 and MOV are one family, and so are MKV and WebM. FFmpeg's own guess is not asked for: it knows
 # hundreds of formats, among them playlists that name other files and addresses to be opened.

@@ -8,9 +8,9 @@ from av.video.format import VideoFormat
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-from transcoder.facts import Facts
-from transcoder.renditions import Size
-from transcoder.timeline import PICTURE_TIME_BASE
+from transcoder.media.facts import Facts
+from transcoder.media.renditions import Size
+from transcoder.media.timeline import PICTURE_TIME_BASE
 
 # The one form that every browser and every telephone's hardware can decode.
 PIXEL_FORMAT: Final = "yuv420p"

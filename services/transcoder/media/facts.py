@@ -9,9 +9,9 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from transcoder.errors import TooLong, Undecodable
-from transcoder.limits import Limits
-from transcoder.renditions import Size
-from transcoder.source import Tracks, choose_tracks, decoded, open_source
+from transcoder.media.renditions import Size
+from transcoder.media.source import Tracks, choose_tracks, decoded, open_source
+from transcoder.sandbox.limits import Limits
 
 _MICROSECONDS: Final = 1_000_000
 _MAX_STRETCH: Final = 10  # of a pixel that is not square

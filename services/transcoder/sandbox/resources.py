@@ -4,7 +4,7 @@ import os
 import resource
 from typing import Final
 
-from transcoder.limits import Limits
+from transcoder.sandbox.limits import Limits
 
 # The first signal, SIGXCPU, can be ignored; SIGKILL, which follows after this, cannot.
 _CPU_GRACE_SECONDS: Final = 5

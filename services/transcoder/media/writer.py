@@ -9,11 +9,11 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.video.frame import VideoFrame
 
-from transcoder.facts import Facts
-from transcoder.pictures import PIXEL_FORMAT, Shaper
-from transcoder.renditions import Rendition, Size
-from transcoder.timeline import LAYOUT, PICTURE_TIME_BASE, SAMPLES_PER_SECOND
-from transcoder.track_length import TrackLength
+from transcoder.media.facts import Facts
+from transcoder.media.pictures import PIXEL_FORMAT, Shaper
+from transcoder.media.renditions import Rendition, Size
+from transcoder.media.timeline import LAYOUT, PICTURE_TIME_BASE, SAMPLES_PER_SECOND
+from transcoder.media.track_length import TrackLength
 
 _KEYFRAME_SECONDS: Final = 4  # what a player can seek to; x264 would take 250 pictures
 # A third of the time of x264's default, for files that are somewhat larger.

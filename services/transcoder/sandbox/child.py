@@ -1,4 +1,4 @@
-"""The process that decodes one video: `python -m transcoder.child LIMITS`, run by supervisor.py.
+"""The process that decodes one video: `python -m transcoder.sandbox.child LIMITS`.
 
 The video is its standard input, the output folder its current one, LIMITS a JSON object, and its
 standard output takes the messages.
@@ -13,12 +13,12 @@ from typing import Final
 
 from av.error import ExternalError
 
-from transcoder.convert import convert
 from transcoder.errors import MediaError, NoRoom, TooMuchMemory, TooMuchOutput, TranscoderError
-from transcoder.landlock import confine_files
-from transcoder.limits import Limits
-from transcoder.messages import THOUSANDTHS, Failed, Finished, Message, Progress, encode
-from transcoder.resources import limit_resources
+from transcoder.media.convert import convert
+from transcoder.sandbox.landlock import confine_files
+from transcoder.sandbox.limits import Limits
+from transcoder.sandbox.messages import THOUSANDTHS, Failed, Finished, Message, Progress, encode
+from transcoder.sandbox.resources import limit_resources
 
 _ERRORS: Final[Mapping[int | None, type[TranscoderError]]] = {
     errno.EFBIG: TooMuchOutput,

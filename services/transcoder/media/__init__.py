@@ -1,0 +1,1 @@
+"""Everything that knows FFmpeg: from a source to renditions and a thumbnail."""
