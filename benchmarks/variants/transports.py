@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from mtls.environment import Address
+from mtls.address import Address
 from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
 from mtls.pem_pipe import readable

@@ -6,10 +6,9 @@ import signal
 import sys
 
 from mtls.certificates import Role
-from mtls.environment import ConfigurationError
-from mtls.events import configure_logging, report_refusals
 from mtls.identity import IdentityError
 from mtls.identity_watch import watching
+from mtls.reporting.events import configure_logging, report_refusals
 
 import structlog
 import uvloop
@@ -17,6 +16,7 @@ import uvloop
 from gateway.config import Config
 from gateway.errors import StartError
 from gateway.server import serving
+from runtime.environment import ConfigurationError
 
 _log = structlog.get_logger(__name__)
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from mtls.environment import Address, Environment
+from mtls.address import Address
+
+from runtime.environment import Environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, cast
 
-from mtls.environment import Address
+from mtls.address import Address
 from mtls.http_listener import ListenError, listening
 from mtls.identity_source import IdentitySource
-from mtls.metrics_endpoint import serving_metrics
 from mtls.places import Limits
+from mtls.reporting.metrics_endpoint import serving_metrics
 
 from aiohttp import web
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Final
 
-from mtls.events import log_limited
 from mtls.identity_source import IdentitySource
-from mtls.metrics import CALLS, CallLabels
 from mtls.peer import Peer, PeerError
 from mtls.policy import Denied, Policy
+from mtls.reporting.events import log_limited
+from mtls.reporting.metrics import CALLS, CallLabels
 from mtls.standing import Lapsed, check_standing
 
 _MAX_CHARACTERS: Final = 200  # of a method in the log: a peer may ask for anything

@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
-from mtls.channel_watch import explaining_failures
-from mtls.environment import Address
+from mtls.address import Address
 from mtls.grpc_endpoint import channel_credentials
 from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
+from mtls.reporting.channel_watch import explaining_failures
 
 import grpc
 import grpc.aio

@@ -11,10 +11,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from math import inf
 from typing import TYPE_CHECKING
 
-from mtls.environment import Address
-from mtls.events import log_limited
+from mtls.address import Address
 from mtls.identity import Identity
 from mtls.peer import PeerError, peer_of_request
+from mtls.reporting.events import log_limited
 from mtls.standing import Lapsed, check_standing
 
 if TYPE_CHECKING:  # the metrics endpoint needs no aiohttp

@@ -4,11 +4,11 @@ import ssl
 from collections.abc import Callable
 from functools import partial
 
-from mtls.alerts import explain_refusals
-from mtls.events import count_accepted, report_refusal
 from mtls.identity import Identity
 from mtls.pem_pipe import readable
 from mtls.refusals import Refusal
+from mtls.reporting.events import count_accepted, report_refusal
+from mtls.reporting.tls_alerts import explain_refusals
 
 
 def server_context(

@@ -15,7 +15,7 @@ from mtls.certificates import Role
 from mtls.errors import MtlsError
 from mtls.identity import Identity, IdentityError, load_identity
 from mtls.identity_source import IdentitySource
-from mtls.metrics import EXPIRY, RENEWALS
+from mtls.reporting.metrics import EXPIRY, RENEWALS
 
 import structlog
 from cryptography import x509

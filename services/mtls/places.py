@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 
-from mtls.environment import Address
-from mtls.events import count_dropped, log_limited
+from mtls.address import Address
+from mtls.reporting.events import count_dropped, log_limited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

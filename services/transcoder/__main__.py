@@ -7,14 +7,14 @@ import sys
 from contextlib import suppress
 
 from mtls.certificates import Role
-from mtls.environment import ConfigurationError
-from mtls.events import configure_logging, report_refusals
 from mtls.identity import IdentityError
 from mtls.identity_watch import watching
+from mtls.reporting.events import configure_logging, report_refusals
 
 import structlog
 import uvloop
 
+from runtime.environment import ConfigurationError
 from transcoder.config import Config
 from transcoder.queue_client import QueueClient, open_channel
 from transcoder.scratch import StartError, scratch_folder

@@ -1,6 +1,6 @@
 """Whether the queue can be reached: said once when it is lost, and once when it is found again."""
 
-from mtls.environment import Address
+from mtls.address import Address
 
 import structlog
 

@@ -6,14 +6,14 @@ import signal
 import sys
 
 from mtls.certificates import Role
-from mtls.environment import ConfigurationError
 from mtls.errors import MtlsError
-from mtls.events import configure_logging, report_refusals
 from mtls.identity_watch import watching
+from mtls.reporting.events import configure_logging, report_refusals
 
 import structlog
 import uvloop
 
+from runtime.environment import ConfigurationError
 from video_queue.config import Config
 from video_queue.errors import VideoQueueError
 from video_queue.server import running

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
-from mtls.environment import Address, Environment
+from mtls.address import Address
 
+from runtime.environment import Environment
 from video_queue.domain.videos import Limits
 
 _GIB: Final = 1024**3

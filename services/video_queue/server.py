@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from mtls.environment import Address
+from mtls.address import Address
 from mtls.grpc_authorization import MAX_METADATA_BYTES, AuthorizationInterceptor
 from mtls.grpc_endpoint import server_credentials
 from mtls.identity_source import IdentitySource
-from mtls.metrics_endpoint import serving_metrics
 from mtls.policy import Policy
+from mtls.reporting.metrics_endpoint import serving_metrics
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc

@@ -17,7 +17,7 @@ URLS: Final = {
 
 
 def check(neighbour: Neighbour, service: str, identity: str) -> Answer:
-    command = ["python", "-m", "mtls.healthcheck", URLS[service], "--identity", identity]
+    command = ["python", "-m", "runtime.healthcheck", URLS[service], "--identity", identity]
     return run(neighbour.container, *command)
 
 

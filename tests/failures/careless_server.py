@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from mtls.environment import Address
-from mtls.events import configure_logging, report_refusals
+from mtls.address import Address
 from mtls.grpc_authorization import AuthorizationInterceptor
 from mtls.grpc_endpoint import server_credentials
 from mtls.http_authorization import authorize
@@ -22,6 +21,7 @@ from mtls.identity_source import IdentitySource
 from mtls.peer import PeerError
 from mtls.places import Limits
 from mtls.policy import Denied, Policy
+from mtls.reporting.events import configure_logging, report_refusals
 from mtls.revocation import REVOKED, Revocations
 from mtls.spiffe import SpiffeId
 

@@ -23,7 +23,7 @@ SMALL: Final[Mapping[str, str]] = {
 }
 _SECONDS: Final = 0.8
 _QUIET_CALLS: Final = 5
-_LINES_A_SECOND: Final = 10  # of each kind: mtls.line_limit
+_LINES_A_SECOND: Final = 10  # of each kind: mtls.reporting.log_rate_limiter
 
 
 @dataclass(frozen=True, slots=True)

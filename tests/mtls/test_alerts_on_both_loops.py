@@ -14,14 +14,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from mtls import http_listener
-from mtls.environment import Address
+from mtls.address import Address
 from mtls.http_endpoint import server_context
 from mtls.http_listener import listening
 from mtls.identity import KEY_PAIR
 from mtls.identity_source import IdentitySource
 from mtls.places import Limits
-from mtls.presented import Presented
 from mtls.refusals import Refusal
+from mtls.reporting.presented import Presented
 
 import pytest
 
@@ -206,7 +206,7 @@ def test_without_our_help_a_refused_client_is_told_nothing(place: Place, run: Ru
     assert not alerts, (
         f"This event loop sends TLS alerts by itself now (python/cpython#98078): {alerts[0]}. "
         "If the other loop and the oldest Python that we support do so too, take out of "
-        "services/mtls/alerts.py what keeps the error back, and leave the report."
+        "services/mtls/reporting/tls_alerts.py what keeps the error back, and leave the report."
     )
 
 
@@ -231,6 +231,7 @@ def test_public_api_does_not_show_a_refused_certificate(place: Place) -> None:
 
     asyncio.run(refuse())
     assert chains == [[]], (
-        "OpenSSL keeps a refused chain now: let services/mtls/alerts.py ask get_unverified_chain, "
-        "and take keep_presented out of services/mtls/presented.py."
+        "OpenSSL keeps a refused chain now: let services/mtls/reporting/tls_alerts.py ask "
+        "get_unverified_chain, "
+        "and take keep_presented out of services/mtls/reporting/presented.py."
     )

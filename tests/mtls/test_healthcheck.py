@@ -14,7 +14,7 @@ from pki.identity_folder import write_identity
 
 def check(url: str, identity: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "mtls.healthcheck", url, "--identity", str(identity)],
+        [sys.executable, "-m", "runtime.healthcheck", url, "--identity", str(identity)],
         env={"PYTHONPATH": "services"},
         capture_output=True,
         text=True,

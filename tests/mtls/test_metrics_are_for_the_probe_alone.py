@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
+from mtls.address import Address
 from mtls.certificates import Role
-from mtls.environment import Address
 from mtls.http_listener import ListenError
 from mtls.identity import load_identity
 from mtls.identity_source import IdentitySource
-from mtls.metrics_endpoint import serving_metrics
+from mtls.reporting.metrics_endpoint import serving_metrics
 
 import pytest
 

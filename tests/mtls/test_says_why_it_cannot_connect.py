@@ -11,13 +11,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from mtls.address import Address
 from mtls.certificates import Role
-from mtls.channel_watch import explaining_failures
-from mtls.environment import Address
 from mtls.grpc_endpoint import channel_credentials
 from mtls.http_endpoint import client_context
 from mtls.identity import KEY_PAIR, Identity, load_identity
-from mtls.probe import ADVICE, Cause, Finding, probe
+from mtls.reporting.channel_watch import explaining_failures
+from mtls.reporting.connection_probe import ADVICE, Cause, Finding, probe
 
 import grpc
 import grpc.aio

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mtls.environment import Address
+from mtls.address import Address
 from mtls.grpc_endpoint import server_credentials
 from mtls.http_endpoint import client_context
 from mtls.identity import Identity, load_identity

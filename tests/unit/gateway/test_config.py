@@ -3,12 +3,13 @@
 import re
 from pathlib import Path
 
-from mtls.environment import Address, ConfigurationError
+from mtls.address import Address
 
 import pytest
 
 import gateway
 from gateway.config import Config
+from runtime.environment import ConfigurationError
 
 REQUIRED = {"GATEWAY_IDENTITY": "/certs/gateway", "GATEWAY_QUEUE": "video-queue:50051"}
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mtls.address import Address
 from mtls.certificates import Role
-from mtls.environment import Address
 from mtls.grpc_channel import renewing_channel
 from mtls.grpc_endpoint import server_credentials
 from mtls.identity import Identity, load_identity

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
-from mtls.environment import Address
+from mtls.address import Address
 from mtls.places import Limits, Places
 
 import pytest

@@ -1,5 +1,5 @@
-from mtls.core_log import CoreLine, parse_core_line
 from mtls.refusals import Reason, Refusal
+from mtls.reporting.core_log import CoreLine, parse_core_line
 
 import pytest
 from hypothesis import given

@@ -3,11 +3,12 @@
 import re
 from pathlib import Path
 
-from mtls.environment import Address, ConfigurationError
+from mtls.address import Address
 
 import pytest
 
 import transcoder
+from runtime.environment import ConfigurationError
 from transcoder.config import Config
 from transcoder.sandbox.limits import Limits
 

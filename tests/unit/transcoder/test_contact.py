@@ -1,6 +1,6 @@
 """An outage is told once, however often it is met with, and so is its end."""
 
-from mtls.environment import Address
+from mtls.address import Address
 
 from tests.unit.transcoder.conftest import Events
 from transcoder.contact import Contact

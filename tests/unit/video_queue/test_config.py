@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from mtls.environment import ConfigurationError
-
 import pytest
 
+from runtime.environment import ConfigurationError
 from video_queue.config import Config
 
 NEEDED = {"VIDEO_QUEUE_IDENTITY": "/certs", "VIDEO_QUEUE_DATA": "/data"}

@@ -6,8 +6,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+from mtls.address import Address
 from mtls.certificates import Role
-from mtls.environment import Address
 from mtls.identity import load_identity
 from mtls.identity_source import IdentitySource
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from mtls.calls import Door
 from mtls.certificates import Role
 from mtls.identity import Identity, load_identity
-from mtls.metrics import CALLS, OTHER, CallLabels, ExpiryCollector
 from mtls.peer import Peer, PeerError
 from mtls.policy import Denied, Policy
+from mtls.reporting.metrics import CALLS, OTHER, CallLabels, ExpiryCollector
 
 import pytest
 import structlog

@@ -1,7 +1,7 @@
 """Asks a service over mutual TLS whether it is alive; made for container health checks.
 
-    python -m mtls.healthcheck grpc://video-queue:50051 --identity /certs/probe
-    python -m mtls.healthcheck https://gateway:8443/healthz --identity /certs/probe
+    python -m runtime.healthcheck grpc://video-queue:50051 --identity /certs/probe
+    python -m runtime.healthcheck https://gateway:8443/healthz --identity /certs/probe
 
 Exits with 0 if it is, and with 1 and one line on standard error if not.
 """
@@ -65,7 +65,7 @@ def check_https(url: SplitResult, identity: Identity) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Check the service at the URL given; return the exit code."""
-    parser = argparse.ArgumentParser(prog="mtls.healthcheck", description=__doc__)
+    parser = argparse.ArgumentParser(prog="runtime.healthcheck", description=__doc__)
     parser.add_argument("url", type=urlsplit, help="grpc://HOST:PORT or https://HOST:PORT/PATH")
     parser.add_argument(
         "--identity", type=Path, required=True, help="folder of the probe's certificate"

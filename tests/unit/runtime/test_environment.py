@@ -1,11 +1,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from mtls.environment import Address, ConfigurationError, Environment
+from mtls.address import Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from runtime.environment import ConfigurationError, Environment
 
 
 def test_reads_what_is_there() -> None:

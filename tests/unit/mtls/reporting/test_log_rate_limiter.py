@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from mtls.line_limit import Kind, LineLimit
+from mtls.reporting.log_rate_limiter import Kind, LineLimit
 
 import pytest
 from hypothesis import given

@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from mtls.presented import Presented, leaf_of
+from mtls.reporting.presented import Presented, leaf_of
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, Final, TextIO
 
-from mtls.core_log import CoreLine, read_core_log
-from mtls.line_limit import Kind, LineLimit
-from mtls.metrics import DROPPED, HANDSHAKES
-from mtls.presented import Presented
 from mtls.refusals import Refusal
+from mtls.reporting.core_log import CoreLine, read_core_log
+from mtls.reporting.log_rate_limiter import Kind, LineLimit
+from mtls.reporting.metrics import DROPPED, HANDSHAKES
+from mtls.reporting.presented import Presented
 
 import structlog
 

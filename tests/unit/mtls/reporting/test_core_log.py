@@ -1,6 +1,6 @@
 import os
 
-from mtls.core_log import CoreLine, read_core_log
+from mtls.reporting.core_log import CoreLine, read_core_log
 
 import pytest
 from structlog.testing import capture_logs

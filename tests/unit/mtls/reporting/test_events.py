@@ -6,8 +6,8 @@ import logging
 import time
 from collections.abc import Iterator
 
-from mtls import events
-from mtls.events import configure_logging
+from mtls.reporting import events
+from mtls.reporting.events import configure_logging
 
 import pytest
 import structlog

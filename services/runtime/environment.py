@@ -4,23 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtls.address import Address
 from mtls.errors import MtlsError
 
 
 class ConfigurationError(MtlsError):
     """An environment variable is missing or holds the wrong thing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where to listen or whom to call: a host name or IP address, and a TCP port."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
-from mtls.environment import Address
+from mtls.address import Address
 from mtls.http_endpoint import client_context
 from mtls.identity import Identity
-from mtls.probe import Finding, probe
+from mtls.reporting.connection_probe import Finding, probe
 
 import grpc
 import grpc.aio

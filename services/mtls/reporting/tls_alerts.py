@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from mtls.presented import keep_presented
 from mtls.refusals import Reason, Refusal
+from mtls.reporting.presented import keep_presented
 
 
 @dataclass(slots=True)

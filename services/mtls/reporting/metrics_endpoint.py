@@ -14,9 +14,9 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final
 
+from mtls.address import Address
 from mtls.calls import Door
 from mtls.certificates import CertificateError, Role, check_purpose
-from mtls.environment import Address
 from mtls.http_listener import ListenError, listening
 from mtls.identity_source import IdentitySource
 from mtls.peer import Peer, PeerError, peer_of_request

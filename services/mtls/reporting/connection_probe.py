@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from mtls.environment import Address
+from mtls.address import Address
 from mtls.refusals import Reason, Refusal
 
 _SECONDS: Final = 5.0
