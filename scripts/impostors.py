@@ -7,6 +7,7 @@ its own certificate before it shows it.
 import datetime as dt
 import ssl
 import tempfile
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,10 +17,11 @@ import mtls  # noqa: F401  before grpc
 import aiohttp
 import grpc.aio
 
-from gateway.early_end import CALL_ENDED, EarlyEnd
 from pki.authority import Authority, Issued
 from pki.identities import SERVER, identity_named
-from videoqueue_api.v1 import video_queue_pb2, video_queue_pb2_grpc
+from videoqueue_api.v1 import video_queue_pb2 as api
+from videoqueue_api.v1 import video_queue_pb2_grpc
+from videoqueue_client.sending import send_file
 
 _TIMEOUT_SECONDS: Final = 10
 _HOUR: Final = dt.timedelta(hours=1)
@@ -90,26 +92,23 @@ async def upload_over_grpc(
         call = video_queue_pb2_grpc.VideoQueueStub(channel).Upload(
             timeout=_TIMEOUT_SECONDS, metadata=(("on-behalf-of", for_whom),)
         )
-        end = EarlyEnd(call)
+        metadata = api.UploadMetadata(title=title, content_type="video/mp4")
         try:
-            for request in _upload(title):
-                await call.write(request)
-            await call.done_writing()
-            await call
-        except CALL_ENDED:
-            error = await end.error()
+            await send_file(
+                call,
+                api.UploadRequest,
+                metadata,
+                _chunks(),
+                go_ahead_seconds=_TIMEOUT_SECONDS,
+                step_seconds=_TIMEOUT_SECONDS,
+            )
+        except grpc.aio.AioRpcError as error:
             return Outcome(accepted=False, words=f"{error.code().name}: {error.details()}")
     return Outcome(accepted=True, words="OK")
 
 
-def _upload(title: str) -> tuple[video_queue_pb2.UploadRequest, ...]:
-    metadata = video_queue_pb2.UploadMetadata(title=title, content_type="video/mp4")
-    end = video_queue_pb2.StreamEnd(size_bytes=len(_BYTES))
-    return (
-        video_queue_pb2.UploadRequest(metadata=metadata),
-        video_queue_pb2.UploadRequest(chunk=_BYTES),
-        video_queue_pb2.UploadRequest(end=end),
-    )
+async def _chunks() -> AsyncIterator[bytes]:
+    yield _BYTES
 
 
 async def upload_over_http(address: str, ca_pem: bytes, client: Impostor, title: str) -> Outcome:

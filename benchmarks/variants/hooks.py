@@ -18,7 +18,7 @@ from benchmarks.variants.parts import UPLOADER, know_the_peer, replace
 def take_out(service: str) -> None:
     """Take the hooks out of the service that is about to start."""
     know_the_peer(service)
-    replace(f"{service}.__main__", "report_refusals", _no_reports)
+    replace("runtime.service", "report_refusals", _no_reports)
     if service == "gateway":
         _bare_gateway()
     else:

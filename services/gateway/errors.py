@@ -8,10 +8,6 @@ class GatewayError(Exception):
         super().__init__(message or (self.__doc__ or "").strip())
 
 
-class StartError(GatewayError):
-    """The gateway cannot start."""
-
-
 class RequestError(GatewayError):
     """The request cannot be served. The message is for the client, so it names nothing inside."""
 

@@ -1,13 +1,9 @@
-"""The gRPC side of the gateway: every call has a deadline, and says for whom it is made.
-
-retries.py names the calls that are made again when the queue is away for a moment.
-"""
+"""The gRPC side of the gateway: every call has a deadline, and says for whom it is made."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeVar
 
-from mtls.grpc_channel import renewing_channel
 from mtls.identity_source import IdentitySource
 from mtls.spiffe import SpiffeId
 
@@ -15,41 +11,24 @@ import grpc.aio
 from grpc_health.v1 import health_pb2
 
 from gateway.config import Config
-from gateway.early_end import CALL_ENDED, EarlyEnd
-from gateway.errors import QueueFailed, QueueTimedOut, QueueUnavailable, StoreFull
+from gateway.errors import QueueFailed, QueueUnavailable, StoreFull
 from gateway.queue_errors import queue_errors
-from gateway.retries import SERVICE_CONFIG
-from gateway.timeouts import within
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
+from videoqueue_client.channel import queue_channel
+from videoqueue_client.sending import send_file, step_within
 
 _Message = TypeVar("_Message")
 _Chunk = TypeVar("_Chunk", api.DownloadResponse, api.DownloadRenditionResponse)
 
-_CHANNEL_OPTIONS: Final = (
-    # A queue that vanished without closing its socket (power cut, lost network) is noticed in
-    # 40 seconds while a call waits for it, and not after TCP's quarter of an hour.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.max_pings_without_data", 0),  # a video may be watched for long without news
-    # A queue that comes back is found within 5 seconds; the default backs off to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
-    # So much of a download may lie here unread. Left to itself the C-core widens the window of a
-    # fast connection, and then holds 13 MiB for every client that is slow.
-    ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 1024 * 1024),
-    ("grpc.max_receive_message_length", 8 * 1024 * 1024),  # a full page of long descriptions
-    ("grpc.max_send_message_length", 1024 * 1024),  # the queue takes no more
-    ("grpc.service_config", SERVICE_CONFIG),
-)
+_MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024  # a full page of long descriptions
 
 
 def open_channel(
     config: Config, source: IdentitySource
 ) -> AbstractAsyncContextManager[grpc.aio.Channel]:
     """Return a channel to the queue; it connects at the first call, and again when it must."""
-    return renewing_channel(config.queue, source, _CHANNEL_OPTIONS)
+    return queue_channel(config.queue, source, max_message_bytes=_MAX_MESSAGE_BYTES)
 
 
 def _on_behalf_of(caller: SpiffeId) -> tuple[tuple[str, str], ...]:
@@ -115,48 +94,19 @@ class QueueClient:
     async def upload(
         self, metadata: api.UploadMetadata, chunks: AsyncIterator[bytes], caller: SpiffeId
     ) -> api.Video:
-        """Store a video. Unless `chunks` comes to its end, nothing is stored.
-
-        A chunk is taken only when gRPC has sent the one before, or has room for it in the window
-        that the queue grants (RFC 9113, section 5.2). So a slow queue slows down the client.
-        """
-        call = self._stub.Upload(
-            timeout=self._config.transfer_seconds, metadata=_on_behalf_of(caller)
-        )
-        end = EarlyEnd(call)
-        try:
-            with queue_errors(exhausted=StoreFull):
-                try:
-                    if not await self._may_go_ahead(call, metadata):
-                        return await call  # which has been refused
-                    size_bytes = 0
-                    async for chunk in chunks:
-                        size_bytes += len(chunk)
-                        await self._write(call, api.UploadRequest(chunk=chunk))
-                    whole = api.StreamEnd(size_bytes=size_bytes)
-                    await self._write(call, api.UploadRequest(end=whole))
-                    await call.done_writing()
-                    async with self._progress():
-                        return await call
-                except CALL_ENDED as error:
-                    async with self._progress():
-                        raise await end.error() from error
-        finally:
-            call.cancel()  # without effect on a call that is done
-
-    async def _may_go_ahead(
-        self, call: grpc.aio.StreamUnaryCall[api.UploadRequest, Any], metadata: api.UploadMetadata
-    ) -> bool:
-        """Ask before the first byte, like a short call: a queue that hangs is found out soon."""
-        async with within(self._config.call_seconds, QueueTimedOut()):
-            await call.write(api.UploadRequest(metadata=metadata))
-            return bool((await call.initial_metadata()).get("go-ahead"))
-
-    async def _write(
-        self, call: grpc.aio.StreamUnaryCall[api.UploadRequest, Any], request: api.UploadRequest
-    ) -> None:
-        async with self._progress():
-            await call.write(request)
+        """Store a video. Unless `chunks` comes to its end, nothing is stored."""
+        with queue_errors(exhausted=StoreFull):
+            return await send_file(
+                self._stub.Upload(
+                    timeout=self._config.transfer_seconds, metadata=_on_behalf_of(caller)
+                ),
+                api.UploadRequest,
+                metadata,
+                chunks,
+                # Like a short call: a queue that hangs is noticed before the first byte.
+                go_ahead_seconds=self._config.call_seconds,
+                step_seconds=self._config.idle_seconds,
+            )
 
     def download(
         self, video_id: str, offset: int, length: int, caller: SpiffeId
@@ -212,9 +162,5 @@ class QueueClient:
             call.cancel()
 
     async def _next(self, messages: AsyncIterator[_Message]) -> _Message | None:
-        async with self._progress():
+        async with step_within(self._config.idle_seconds):
             return await anext(messages, None)
-
-    def _progress(self) -> AbstractAsyncContextManager[None]:
-        """Bound one step of a transfer; the whole may take as long as it moves."""
-        return within(self._config.idle_seconds, QueueTimedOut())

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from gateway.app import create_app
 from gateway.config import Config
-from gateway.errors import StartError
+from runtime.errors import StartError
 
 _LINGER_SECONDS: Final = 5  # to read on after an early refusal, so that the client gets to see it
 

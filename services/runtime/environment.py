@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mtls.address import Address
-from mtls.errors import MtlsError
 
-
-class ConfigurationError(MtlsError):
-    """An environment variable is missing or holds the wrong thing."""
+from runtime.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)

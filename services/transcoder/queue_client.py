@@ -5,12 +5,9 @@ Nothing is repeated here: only who makes the call knows whether there is still a
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Final, TypeVar
-
-from mtls.grpc_channel import renewing_channel
-from mtls.identity_source import IdentitySource
 
 import grpc.aio
 import structlog
@@ -21,37 +18,14 @@ from transcoder.outputs import MediaFile
 from transcoder.queue_errors import CALL_ERRORS, QueueUnreachable, TryAgain, meaning_of
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
+from videoqueue_client.sending import send_file
 
 _log = structlog.get_logger(__name__)
 
 Beat = Callable[[int], Awaitable[int]]
 _Result = TypeVar("_Result")
-_request = api.PublishRenditionRequest
 
 _CHUNK_BYTES: Final = 256 * 1024
-_CHANNEL_OPTIONS: Final = (
-    # A queue that vanished without closing its socket (power cut, lost network) is noticed in
-    # 40 seconds while a call waits for it, and not after TCP's quarter of an hour.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.max_pings_without_data", 0),  # a claim may wait for long
-    # A queue that comes back is found within 5 seconds; the default backs off to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
-    # So much of a source may lie here unread. Left to itself the C-core widens the window of a
-    # fast connection, and then holds 13 MiB.
-    ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 1024 * 1024),
-    ("grpc.max_receive_message_length", 1024 * 1024),
-    ("grpc.max_send_message_length", 1024 * 1024),  # the queue takes no more
-)
-
-
-def open_channel(
-    config: Config, source: IdentitySource
-) -> AbstractAsyncContextManager[grpc.aio.Channel]:
-    """Return a channel to the queue; it connects at the first call, and again when it must."""
-    return renewing_channel(config.queue, source, _CHANNEL_OPTIONS)
 
 
 class QueueClient:
@@ -117,26 +91,19 @@ class QueueClient:
             call.cancel()
 
     async def publish(self, lease: api.Lease, file: MediaFile) -> None:
-        """Store a rendition or the thumbnail; the same again replaces it.
-
-        A chunk is read only when gRPC has sent the one before, or has room for it in the window
-        that the queue grants (RFC 9113, section 5.2). So a slow queue slows down the reading.
-        """
-        call = self._stub.PublishRendition(timeout=self._config.transfer_seconds)
-        try:
-            await self._step(call.write(_request(metadata=_metadata(lease, file))))
-            if not (await self._step(call.initial_metadata())).get("go-ahead"):
-                await self._answer(call)  # which has been refused
-                return
-            async with aclosing(_content(file.path)) as requests:
-                async for request in requests:
-                    if call.done():  # a write would make up a status (grpc/grpc#36066)
-                        break
-                    await self._step(call.write(request))
-            await self._step(call.done_writing())
-            await self._answer(call)
-        finally:
-            call.cancel()
+        """Store a rendition or the thumbnail; the same again replaces it."""
+        seconds = self._config.transfer_seconds
+        call = self._stub.PublishRendition(timeout=seconds)
+        async with aclosing(_chunks_of(file.path)) as chunks:
+            answer = send_file(
+                call,
+                api.PublishRenditionRequest,
+                _metadata(lease, file),
+                chunks,
+                go_ahead_seconds=self._config.idle_seconds,
+                step_seconds=self._config.idle_seconds,
+            )
+            await self._answer(answer, seconds)
 
     async def _answer(self, step: Awaitable[_Result], seconds: float | None = None) -> _Result:
         result = await self._step(step, seconds)
@@ -160,13 +127,10 @@ class QueueClient:
             raise meaning from error
 
 
-async def _content(path: Path) -> AsyncGenerator[api.PublishRenditionRequest, None]:
-    size_bytes = 0
+async def _chunks_of(path: Path) -> AsyncGenerator[bytes, None]:
     with path.open("rb") as file:
         while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
-            yield _request(chunk=chunk)
-            size_bytes += len(chunk)
-    yield _request(end=api.StreamEnd(size_bytes=size_bytes))
+            yield chunk
 
 
 def _metadata(lease: api.Lease, file: MediaFile) -> api.RenditionMetadata:

@@ -55,8 +55,6 @@ _MEANINGS: Final[Mapping[grpc.StatusCode, type[QueueError]]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: QueueUnreachable,
     grpc.StatusCode.CANCELLED: TryAgain,  # the queue is shutting down
     grpc.StatusCode.UNKNOWN: TryAgain,
-    # Also what grpcio makes up for a write into a call that the queue has just ended
-    # (grpc/grpc#36066): the next call gets the queue's own status.
     grpc.StatusCode.INTERNAL: TryAgain,
 }
 

@@ -9,13 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from transcoder.errors import TranscoderError
+from runtime.errors import StartError
 
 _PREFIX: Final = "transcoder-"
-
-
-class StartError(TranscoderError):
-    """The transcoder cannot start."""
 
 
 @contextmanager

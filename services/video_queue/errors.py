@@ -8,10 +8,6 @@ class VideoQueueError(Exception):
         super().__init__(message or (self.__doc__ or "").strip())
 
 
-class StartError(VideoQueueError):
-    """The video queue cannot start."""
-
-
 class CallError(VideoQueueError):
     """The call cannot be answered. The message is for the caller, so it names nothing inside."""
 

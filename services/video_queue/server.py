@@ -16,10 +16,11 @@ from mtls.reporting.metrics_endpoint import serving_metrics
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
 
+from runtime.errors import StartError
 from video_queue.api.servicer import Servicer
 from video_queue.config import Config
 from video_queue.domain.videos import Clock
-from video_queue.errors import StartError
+from video_queue.errors import CatalogUnavailable
 from video_queue.maintenance import keep_house, set_health
 from video_queue.policy import ALLOWED
 from video_queue.storage.store import Store, opened
@@ -43,14 +44,17 @@ async def running(
     """Serve while the body runs; yield the address that is listened to.
 
     At the end no new call is taken, those under way are given the time of grace, and what has been
-    begun in the store is finished. Raises `StartError`, `ListenError` or `CatalogUnavailable`.
+    begun in the store is finished. Raises `StartError` or `ListenError`.
     """
-    async with (
-        serving_metrics(config.metrics, source),
-        opened(config, clock) as store,
-        _serving(config, source, store) as address,
-    ):
-        yield address
+    try:
+        async with (
+            serving_metrics(config.metrics, source),
+            opened(config, clock) as store,
+            _serving(config, source, store) as address,
+        ):
+            yield address
+    except CatalogUnavailable as error:
+        raise StartError(str(error)) from error
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from video_queue.errors import StartError
+from runtime.errors import StartError
 
 
 @contextmanager

@@ -20,8 +20,8 @@ from sqlalchemy import (
     select,
 )
 
+from runtime.errors import StartError
 from video_queue.domain.videos import VideoStatus
-from video_queue.errors import StartError
 
 VERSION: Final = 1
 

@@ -9,7 +9,7 @@ import pytest
 
 import gateway
 from gateway.config import Config
-from runtime.environment import ConfigurationError
+from runtime.errors import ConfigurationError
 
 REQUIRED = {"GATEWAY_IDENTITY": "/certs/gateway", "GATEWAY_QUEUE": "video-queue:50051"}
 

@@ -7,11 +7,11 @@ import aiohttp
 import grpc
 import pytest
 
-from gateway.retries import REPEATABLE
 from tests.unit.gateway.conftest import Gateway, Start
 from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue, make_video
 from tests.unit.gateway.test_upload_video import upload
 from videoqueue_api.v1 import video_queue_pb2 as api
+from videoqueue_client.channel import REPEATABLE
 
 AWAY = grpc.StatusCode.UNAVAILABLE
 ATTEMPTS = 3

@@ -13,8 +13,8 @@ import aiohttp
 import pytest
 
 from gateway.config import Config
-from gateway.errors import StartError
 from gateway.server import serving
+from runtime.errors import StartError
 from tests.unit.gateway.conftest import Gateway, Start
 from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue
 from tests.unit.gateway.raw_client import RawClient

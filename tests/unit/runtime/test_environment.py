@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.environment import ConfigurationError, Environment
+from runtime.environment import Environment
+from runtime.errors import ConfigurationError
 
 
 def test_reads_what_is_there() -> None:

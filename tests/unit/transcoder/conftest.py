@@ -21,10 +21,11 @@ from pki.identity_folder import write_identity
 from tests.unit.transcoder.fake_queue import PATIENCE_SECONDS, FakeQueue
 from transcoder.config import Config
 from transcoder.outputs import MediaFile
-from transcoder.queue_client import QueueClient, open_channel
+from transcoder.queue_client import QueueClient
 from transcoder.sandbox.limits import Limits
 from transcoder.worker import Worker
 from videoqueue_api.v1.video_queue_pb2_grpc import add_VideoQueueServicer_to_server
+from videoqueue_client.channel import queue_channel
 
 Events = list[MutableMapping[str, Any]]
 
@@ -192,7 +193,7 @@ async def start(
             changed = replace(config, **settings)
             running = await stack.enter_async_context(AsyncExitStack())
             source = IdentitySource(identities[identity])
-            channel = await running.enter_async_context(open_channel(changed, source))
+            channel = await running.enter_async_context(queue_channel(changed.queue, source))
             client = QueueClient(channel, changed)
             worker = Worker(client, scratch, changed, child.transcode)
             await running.enter_async_context(_running(worker))

@@ -8,7 +8,7 @@ from mtls.address import Address
 import pytest
 
 import transcoder
-from runtime.environment import ConfigurationError
+from runtime.errors import ConfigurationError
 from transcoder.config import Config
 from transcoder.sandbox.limits import Limits
 

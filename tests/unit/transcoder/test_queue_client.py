@@ -13,9 +13,10 @@ from tests.unit.transcoder.conftest import Server
 from tests.unit.transcoder.fake_queue import FakeQueue
 from transcoder.config import Config
 from transcoder.outputs import MediaFile
-from transcoder.queue_client import QueueClient, open_channel
+from transcoder.queue_client import QueueClient
 from transcoder.queue_errors import QueueUnreachable
 from videoqueue_api.v1 import video_queue_pb2 as api
+from videoqueue_client.channel import queue_channel
 
 AWAY = (grpc.StatusCode.UNAVAILABLE, "away for a moment")
 LEASE = api.Lease(video_id="first", token=7)
@@ -74,7 +75,7 @@ async def test_grpc_does_not_make_it_again(
 ) -> None:
     queue.fail(method, AWAY)
     source = IdentitySource(identities["transcoder"])
-    async with open_channel(config, source) as channel:
+    async with queue_channel(config.queue, source) as channel:
         with pytest.raises(QueueUnreachable, match=AWAY[1]):
             await CALLS[method](QueueClient(channel, config), tmp_path)
     assert [call.method for call in queue.calls] == [method]

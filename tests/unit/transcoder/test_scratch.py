@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from transcoder.scratch import StartError, scratch_folder
+from runtime.errors import StartError
+from transcoder.scratch import scratch_folder
 
 HOLD_AND_WAIT = """
 import sys

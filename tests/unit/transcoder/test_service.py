@@ -80,6 +80,7 @@ async def test_a_video_becomes_renditions_and_a_thumbnail(
         "queue.reached",
         "video.claimed",
         "video.completed",
+        "worker.stopping",
         "worker.stopped",
     ]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.environment import ConfigurationError
+from runtime.errors import ConfigurationError
 from video_queue.config import Config
 
 NEEDED = {"VIDEO_QUEUE_IDENTITY": "/certs", "VIDEO_QUEUE_DATA": "/data"}

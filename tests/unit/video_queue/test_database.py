@@ -13,6 +13,7 @@ from sqlalchemy import Connection, event, text, update
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import OperationalError
 
+from runtime.errors import StartError
 from tests.unit.video_queue.conftest import (
     METADATA,
     OWNER,
@@ -25,7 +26,7 @@ from tests.unit.video_queue.conftest import (
 from video_queue.config import Config
 from video_queue.domain.shielded_tasks import Unbroken
 from video_queue.domain.videos import Report, VideoStatus
-from video_queue.errors import CatalogUnavailable, StartError, StoreFull
+from video_queue.errors import CatalogUnavailable, StoreFull
 from video_queue.storage import store
 from video_queue.storage.ballast import Ballast
 from video_queue.storage.database import Database

@@ -16,11 +16,12 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from runtime.errors import StartError
 from tests.unit.video_queue.conftest import Clients, files_in, until
 from tests.unit.video_queue.test_servicer import FOR_OWNER, claim, failure, parts, upload
 from video_queue import maintenance
 from video_queue.config import Config
-from video_queue.errors import CatalogUnavailable, StartError
+from video_queue.errors import CatalogUnavailable
 from video_queue.server import running
 from video_queue.storage.leases import Leases
 from videoqueue_api.v1 import video_queue_pb2 as api

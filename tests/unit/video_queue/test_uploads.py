@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from runtime.errors import StartError
 from tests.unit.video_queue.conftest import (
     METADATA,
     OWNER,
@@ -25,7 +26,6 @@ from video_queue.domain.videos import VideoStatus
 from video_queue.errors import (
     CatalogUnavailable,
     InvalidRequest,
-    StartError,
     StoreFull,
     StreamStalled,
     TooLarge,

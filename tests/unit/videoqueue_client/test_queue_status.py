@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from gateway.early_end import EarlyEnd
+from videoqueue_client.sending import _QueueStatus
 
 MADE_UP = (grpc.StatusCode.INTERNAL, "Internal error from Core")
 
@@ -46,14 +46,14 @@ async def test_the_queue_s_own_status_is_heard_and_without_one_it_is_gone(
     first: Any, then: Any, code: str
 ) -> None:
     call: Any = Call(*first)
-    end = EarlyEnd(call)
+    status = _QueueStatus(call)
     call.when_done(call)
     call.status = then
-    assert (await end.error()).code().name == code
+    assert (await status.error()).code().name == code
 
 
 async def test_an_internal_error_of_the_queue_stays_one() -> None:
     call: Any = Call(grpc.StatusCode.INTERNAL, "the queue's own")
-    end = EarlyEnd(call)
+    status = _QueueStatus(call)
     call.when_done(call)
-    assert (await end.error()).code() is grpc.StatusCode.INTERNAL
+    assert (await status.error()).code() is grpc.StatusCode.INTERNAL

@@ -1,0 +1,97 @@
+"""Runs a service from its settings to its exit code: all that `__main__.py` has to do.
+
+    def main() -> int:
+        return run_service(Config, serving, Role.SERVER)
+
+This is an entry point: it changes what belongs to the whole process (logging, signal handlers,
+standard error). Nothing else in a service does.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol, Self, TypeVar
+
+from mtls.address import Address
+from mtls.certificates import Role
+from mtls.errors import MtlsError
+from mtls.identity_source import IdentitySource
+from mtls.identity_watch import watching
+from mtls.reporting.events import configure_logging, report_refusals
+
+import structlog
+import uvloop
+
+from runtime.errors import ConfigurationError
+
+_log = structlog.get_logger(__name__)
+
+
+class Settings(Protocol):
+    """What every service has in its `Config`."""
+
+    @property
+    def identity(self) -> Path:
+        """The folder with the certificate, its key and the trust bundle."""
+
+    @property
+    def log_format(self) -> str:
+        """`console` for people, `json` for programs."""
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str]) -> Self:
+        """Read the settings. Raises `ConfigurationError`."""
+
+
+_Settings = TypeVar("_Settings", bound=Settings)
+# Serves while the body runs; yields where it listens, None if it does not listen.
+Serving = Callable[[_Settings, IdentitySource], AbstractAsyncContextManager[Address | None]]
+
+
+def run_service(
+    settings: type[_Settings],
+    serving: Serving[_Settings],
+    *roles: Role,
+    started: str = "server.listening",
+    serves_grpc: bool = False,
+) -> int:
+    """Serve until SIGTERM (containers) or SIGINT (Ctrl+C); return the exit code.
+
+    0 after a signal; 2 with one line on standard error when a variable is wrong; 1 with a line in
+    the log when the service cannot start. `started` is the event that says that it has.
+    """
+    try:
+        config = settings.from_environment(os.environ)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    noun = started.partition(".")[0]
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with (
+            watching(config.identity, roles=frozenset(roles)) as identity,
+            serving(config, identity) as address,
+        ):
+            me = identity.current
+            listening = {"address": str(address)} if address else {}
+            _log.info(started, **listening, identity=str(me.spiffe_id), serial=me.serial)
+            await stop.wait()
+            _log.info(f"{noun}.stopping")
+        _log.info(f"{noun}.stopped")
+
+    # The C-core does not say on which side of a refused handshake it stood.
+    with report_refusals("grpc" if serves_grpc else "grpc_client"):
+        configure_logging(config.log_format)
+        try:
+            uvloop.run(serve())
+        except MtlsError as error:
+            _log.error(f"{noun}.cannot_start", reason=str(error))
+            return 1
+    return 0

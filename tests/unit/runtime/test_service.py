@@ -1,0 +1,88 @@
+"""How a service starts and ends, by its exit code and its last words."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from pki.authority import Authority
+from pki.identities import identity_named
+from pki.identity_folder import write_identity
+
+SECONDS = 30
+REQUIRED = {
+    "gateway": "GATEWAY_IDENTITY",
+    "video_queue": "VIDEO_QUEUE_DATA",
+    "transcoder": "TRANSCODER_IDENTITY",
+}
+NAMES = {"gateway": "gateway", "video_queue": "video-queue", "transcoder": "transcoder"}
+
+
+def variables(service: str, folder: Path) -> dict[str, str]:
+    prefix = service.upper()
+    return {
+        **os.environ,
+        "PYTHONPATH": "services:protos/gen",
+        "LOG_FORMAT": "json",
+        f"{prefix}_IDENTITY": str(folder / "identity"),
+        f"{prefix}_LISTEN": "127.0.0.1:0",
+        f"{prefix}_QUEUE": "localhost:1",  # where nobody listens
+        f"{prefix}_DATA": str(folder / "data"),
+        f"{prefix}_WORK": str(folder / "work"),
+    }
+
+
+def started(service: str, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", service], env=environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize("service", REQUIRED)
+def test_a_wrong_variable_ends_with_2_and_one_line_that_names_it(
+    service: str, tmp_path: Path
+) -> None:
+    environment = variables(service, tmp_path)
+    del environment[REQUIRED[service]]
+    process = started(service, environment)
+    _, lines = process.communicate(timeout=SECONDS)
+    assert process.returncode == 2
+    assert lines.startswith(f"{REQUIRED[service]} is not set")
+    assert lines.count("\n") == 1
+
+
+@pytest.mark.parametrize("service", REQUIRED)
+def test_a_service_without_certificate_ends_with_1_and_the_reason(
+    service: str, tmp_path: Path
+) -> None:
+    process = started(service, variables(service, tmp_path))
+    _, lines = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    (event,) = map(json.loads, lines.splitlines())
+    assert event["event"].endswith(".cannot_start")
+    assert str(tmp_path / "identity") in event["reason"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("service", REQUIRED)
+def test_a_signal_ends_a_service_with_0(
+    service: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    authority = Authority.create()
+    issued = authority.issue(identity_named(NAMES[service]))
+    write_identity(tmp_path / "identity", issued, authority.ca_pem)
+    events = []
+    with started(service, variables(service, tmp_path)) as process:
+        assert process.stderr
+        for line in process.stderr:  # ends when the process does
+            events.append(json.loads(line)["event"])
+            if events[-1] in {"server.listening", "worker.started"}:
+                process.send_signal(number)
+    assert process.returncode == 0
+    noun = "worker" if service == "transcoder" else "server"
+    assert events[-1] == f"{noun}.stopped"
