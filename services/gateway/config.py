@@ -7,6 +7,7 @@ from typing import Self
 
 from mtls.address import Address
 
+from gateway.videos.settings import VideoSettings
 from runtime.environment import Environment
 
 
@@ -17,20 +18,15 @@ class Config:
     listen: Address
     metrics: Address | None
     identity: Path
-    queue: Address
-    max_upload_bytes: int
     max_connections: int
     max_connections_per_address: int
     handshake_seconds: float
     keepalive_seconds: float
     max_connection_age_seconds: float
-    call_seconds: float
-    idle_seconds: float
-    transfer_seconds: float
-    watch_seconds: float
-    heartbeat_seconds: float
+    request_seconds: float
     grace_seconds: float
     log_format: str
+    videos: VideoSettings
 
     @classmethod
     def from_environment(cls, variables: Mapping[str, str]) -> Self:
@@ -40,8 +36,6 @@ class Config:
             listen=env.address("GATEWAY_LISTEN", "127.0.0.1:8443"),
             metrics=env.optional_address("GATEWAY_METRICS"),
             identity=env.path("GATEWAY_IDENTITY"),
-            queue=env.address("GATEWAY_QUEUE"),
-            max_upload_bytes=env.integer("GATEWAY_MAX_UPLOAD_BYTES", 2 * 1024**3, minimum=1),
             max_connections=env.integer("GATEWAY_MAX_CONNECTIONS", 1000, minimum=1),
             max_connections_per_address=env.integer(
                 "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS", 250, minimum=1
@@ -51,11 +45,8 @@ class Config:
             max_connection_age_seconds=env.seconds(
                 "GATEWAY_MAX_CONNECTION_AGE_SECONDS", 3600, minimum=0.1
             ),
-            call_seconds=env.seconds("GATEWAY_CALL_SECONDS", 5, minimum=0.1),
-            idle_seconds=env.seconds("GATEWAY_IDLE_SECONDS", 30, minimum=0.1),
-            transfer_seconds=env.seconds("GATEWAY_TRANSFER_SECONDS", 3600, minimum=1),
-            watch_seconds=env.seconds("GATEWAY_WATCH_SECONDS", 3600, minimum=0.1),
-            heartbeat_seconds=env.seconds("GATEWAY_HEARTBEAT_SECONDS", 15, minimum=0.01),
+            request_seconds=env.seconds("GATEWAY_REQUEST_SECONDS", 3600, minimum=0.1),
             grace_seconds=env.seconds("GATEWAY_GRACE_SECONDS", 20, maximum=600),
             log_format=env.choice("LOG_FORMAT", ("console", "json"), "console"),
+            videos=VideoSettings.from_environment(env),
         )

@@ -8,11 +8,12 @@ from mtls.identity_source import IdentitySource
 from mtls.spiffe import SpiffeId
 
 import grpc.aio
+from aiohttp import web
 from grpc_health.v1 import health_pb2
 
 from gateway.config import Config
-from gateway.errors import QueueFailed, QueueUnavailable, StoreFull
-from gateway.queue_errors import queue_errors
+from gateway.queue_errors import QueueFailed, QueueUnavailable, queue_errors
+from gateway.videos.errors import StoreFull
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
 from videoqueue_client.channel import queue_channel
@@ -28,7 +29,7 @@ def open_channel(
     config: Config, source: IdentitySource
 ) -> AbstractAsyncContextManager[grpc.aio.Channel]:
     """Return a channel to the queue; it connects at the first call, and again when it must."""
-    return queue_channel(config.queue, source, max_message_bytes=_MAX_MESSAGE_BYTES)
+    return queue_channel(config.videos.queue, source, max_message_bytes=_MAX_MESSAGE_BYTES)
 
 
 def _on_behalf_of(caller: SpiffeId) -> tuple[tuple[str, str], ...]:
@@ -49,14 +50,14 @@ class QueueClient:
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )
-        self._config = config
+        self._settings, self._request_seconds = config.videos, config.request_seconds
 
     async def check_health(self, caller: SpiffeId) -> None:
         """Return if the queue says that it is serving."""
         with queue_errors():
             answer = await self._check(
                 health_pb2.HealthCheckRequest(),
-                timeout=self._config.call_seconds,
+                timeout=self._settings.call_seconds,
                 metadata=_on_behalf_of(caller),
             )
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
@@ -67,7 +68,7 @@ class QueueClient:
         with queue_errors():
             return await self._stub.GetVideo(
                 api.GetVideoRequest(id=video_id),
-                timeout=self._config.call_seconds,
+                timeout=self._settings.call_seconds,
                 metadata=_on_behalf_of(caller),
             )
 
@@ -78,7 +79,7 @@ class QueueClient:
         with queue_errors():
             return await self._stub.ListVideos(
                 api.ListVideosRequest(page_size=page_size, page_token=page_token),
-                timeout=self._config.call_seconds,
+                timeout=self._settings.call_seconds,
                 metadata=_on_behalf_of(caller),
             )
 
@@ -87,7 +88,7 @@ class QueueClient:
         with queue_errors():
             await self._stub.DeleteVideo(
                 api.DeleteVideoRequest(id=video_id),
-                timeout=self._config.call_seconds,
+                timeout=self._settings.call_seconds,
                 metadata=_on_behalf_of(caller),
             )
 
@@ -97,15 +98,13 @@ class QueueClient:
         """Store a video. Unless `chunks` comes to its end, nothing is stored."""
         with queue_errors(exhausted=StoreFull):
             return await send_file(
-                self._stub.Upload(
-                    timeout=self._config.transfer_seconds, metadata=_on_behalf_of(caller)
-                ),
+                self._stub.Upload(timeout=self._request_seconds, metadata=_on_behalf_of(caller)),
                 api.UploadRequest,
                 metadata,
                 chunks,
                 # Like a short call: a queue that hangs is noticed before the first byte.
-                go_ahead_seconds=self._config.call_seconds,
-                step_seconds=self._config.idle_seconds,
+                go_ahead_seconds=self._settings.call_seconds,
+                step_seconds=self._settings.idle_seconds,
             )
 
     def download(
@@ -114,7 +113,7 @@ class QueueClient:
         """Yield `length` bytes of the source from `offset` on, in chunks."""
         call = self._stub.Download(
             api.DownloadRequest(id=video_id, offset=offset, length=length),
-            timeout=self._config.transfer_seconds,
+            timeout=self._request_seconds,
             metadata=_on_behalf_of(caller),
         )
         return self._chunks(call, length)
@@ -127,7 +126,7 @@ class QueueClient:
             api.DownloadRenditionRequest(
                 video_id=video_id, name=name, offset=offset, length=length
             ),
-            timeout=self._config.transfer_seconds,
+            timeout=self._request_seconds,
             metadata=_on_behalf_of(caller),
         )
         return self._chunks(call, length)
@@ -151,7 +150,7 @@ class QueueClient:
         """Yield the video as it is, then after every change, until its status is final."""
         call = self._stub.WatchVideo(
             api.WatchVideoRequest(id=video_id),
-            timeout=self._config.watch_seconds + self._config.call_seconds,
+            timeout=self._request_seconds + self._settings.call_seconds,
             metadata=_on_behalf_of(caller),
         )
         try:
@@ -162,5 +161,8 @@ class QueueClient:
             call.cancel()
 
     async def _next(self, messages: AsyncIterator[_Message]) -> _Message | None:
-        async with step_within(self._config.idle_seconds):
+        async with step_within(self._settings.idle_seconds):
             return await anext(messages, None)
+
+
+QUEUE: Final = web.AppKey("QUEUE", QueueClient)

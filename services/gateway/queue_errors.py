@@ -1,7 +1,8 @@
-"""gRPC status codes -> the gateway's errors: the one place where they meet."""
+"""gRPC status codes -> HTTP errors: the one place where they meet."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Final
 
 import grpc
@@ -9,23 +10,37 @@ import grpc.aio
 import structlog
 
 from gateway.errors import (
+    RETRY_AFTER,
     Conflict,
     InvalidRequest,
-    KeyUsed,
     NotAllowed,
-    QueueFailed,
-    QueueTimedOut,
-    QueueUnavailable,
-    RangeNotSatisfiable,
     RequestError,
     TooManyRequests,
-    VideoNotFound,
 )
+from gateway.videos.errors import KeyUsed, RangeNotSatisfiable, VideoNotFound
 
 _log = structlog.get_logger(__name__)
 
-# What the client can mend. The queue's own words are passed on, since they say how.
-_MENDABLE: Final[Mapping[grpc.StatusCode, type[RequestError]]] = {
+
+class QueueUnavailable(RequestError):
+    """The queue cannot be reached now: try again in a few seconds."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    headers = RETRY_AFTER
+
+
+class QueueTimedOut(RequestError):
+    """The queue did not answer in time: try again later."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+
+
+class QueueFailed(RequestError):
+    """Something went wrong behind the gateway; its log says what. Try again later."""
+
+
+# The client can fix these. The queue's message says how, so it is passed on.
+_FIXABLE: Final[Mapping[grpc.StatusCode, type[RequestError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
     grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
     grpc.StatusCode.NOT_FOUND: VideoNotFound,
@@ -34,12 +49,12 @@ _MENDABLE: Final[Mapping[grpc.StatusCode, type[RequestError]]] = {
     grpc.StatusCode.ALREADY_EXISTS: KeyUsed,
     grpc.StatusCode.RESOURCE_EXHAUSTED: TooManyRequests,
 }
-# What it cannot. The words stay in our log: they name hosts, or come from gRPC itself.
-_NOT_MENDABLE: Final[Mapping[grpc.StatusCode, type[RequestError]]] = {
+# The client cannot fix these. The message stays in our log: it names hosts, or is gRPC's own.
+_NOT_FIXABLE: Final[Mapping[grpc.StatusCode, type[RequestError]]] = {
     grpc.StatusCode.OUT_OF_RANGE: RangeNotSatisfiable,
     grpc.StatusCode.UNAVAILABLE: QueueUnavailable,
     grpc.StatusCode.CANCELLED: QueueUnavailable,  # the queue is shutting down
-    # Our certificate has expired or was revoked; when it has been renewed, this passes.
+    # Our certificate has expired or was revoked: this ends when it has been renewed.
     grpc.StatusCode.UNAUTHENTICATED: QueueUnavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: QueueTimedOut,
 }
@@ -51,10 +66,10 @@ def queue_errors(*, exhausted: type[RequestError] = TooManyRequests) -> Iterator
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        code, words = error.code(), error.details()
+        code, details = error.code(), error.details()
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            raise exhausted(words) from error
-        if mendable := _MENDABLE.get(code):
-            raise mendable(words) from error
-        _log.warning("queue.call_failed", code=code.name, words=words)
-        raise _NOT_MENDABLE.get(code, QueueFailed) from error
+            raise exhausted(details) from error
+        if kind := _FIXABLE.get(code):
+            raise kind(details) from error
+        _log.warning("queue.call_failed", code=code.name, error=details)
+        raise _NOT_FIXABLE.get(code, QueueFailed) from error

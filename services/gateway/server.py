@@ -14,6 +14,7 @@ from aiohttp import web
 
 from gateway.app import create_app
 from gateway.config import Config
+from gateway.videos.routes import add_videos
 from runtime.errors import StartError
 
 _LINGER_SECONDS: Final = 5  # to read on after an early refusal, so that the client gets to see it
@@ -26,8 +27,10 @@ async def serving(config: Config, source: IdentitySource) -> AsyncIterator[Addre
     At the end no connection is accepted any more, and requests get `grace_seconds` to finish.
     Raises `StartError`.
     """
+    app = create_app(config, source)
+    add_videos(app)  # in its place, add routes of your own
     runner = web.AppRunner(
-        create_app(config, source),
+        app,
         access_log=None,  # every failure is logged; a line for each success costs a quarter more
         handler_cancellation=True,  # a client that goes away takes its call to the queue along
         auto_decompress=False,  # a few bytes could become gigabytes
@@ -58,8 +61,7 @@ def _listening(
         max_connections=config.max_connections,
         max_connections_per_address=config.max_connections_per_address,
         handshake_seconds=config.handshake_seconds,
-        # One that has come of age ends with the response that is due, and by then that is.
-        max_age_seconds=config.max_connection_age_seconds
-        + max(config.transfer_seconds, config.watch_seconds),
+        # A connection that has reached its maximum age ends with the response that is under way.
+        max_age_seconds=config.max_connection_age_seconds + config.request_seconds,
     )
     return listening(config.listen, source, server, limits)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.errors import VideoNotFound
+from gateway.videos.errors import VideoNotFound
 from gateway.videos.video_json import video_json
 from videoqueue_api.v1.video_queue_pb2 import Video
 

@@ -1,14 +1,21 @@
-"""A file that can be got, which part of it a request wants, and the headers with it (RFC 9110)."""
+"""A file to download: its name and headers, the part that a request wants, and sending it.
+
+Sections are those of RFC 9110.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
 from aiohttp import hdrs, web
 
-from gateway.errors import RenditionNotFound
+from gateway.app import CONFIG
+from gateway.errors import ClientTooSlow, within
+from gateway.videos.errors import RenditionNotFound
 from gateway.videos.ranges import ByteRange, parse_range
 from videoqueue_api.v1.video_queue_pb2 import Video
 
@@ -117,3 +124,29 @@ def file_name(title: str, content_type: str) -> str:
     """Return a file name made of the title: no folder, nothing hidden, nothing to be quoted."""
     stem = _NOT_IN_A_NAME.sub("_", title)[:_MAX_NAME_LENGTH].strip("._-") or "video"
     return stem + _SUFFIXES.get(content_type, "")
+
+
+async def send(
+    request: web.Request,
+    file: StoredFile,
+    download: Callable[[int, int], AsyncGenerator[bytes, None]],
+) -> web.StreamResponse:
+    """Answer with `file`, or the part that is wanted; `download(offset, length)` gets its bytes."""
+    if is_known(request, file):
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=caching_headers(file))
+    part = wanted_range(request, file)
+    response = web.StreamResponse(
+        status=HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK,
+        headers=file_headers(file, part),
+    )
+    if request.method == "HEAD":
+        return response
+    offset, length = (part.first, part.length) if part else (0, file.size_bytes)
+    async with aclosing(download(offset, length)) as chunks:
+        chunk = await anext(chunks, b"")  # before the headers: so far an error has a status
+        await response.prepare(request)
+        while chunk:
+            async with within(request.app[CONFIG].videos.idle_seconds, ClientTooSlow()):
+                await response.write(chunk)
+            chunk = await anext(chunks, b"")
+    return response

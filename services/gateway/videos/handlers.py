@@ -1,11 +1,13 @@
 """From HTTP to the queue's calls and back. Whoever gets here has passed policy.py."""
 
 import asyncio
+import re
+from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mtls.http_authorization import PEER
 from mtls.spiffe import SpiffeId
@@ -13,16 +15,22 @@ from mtls.spiffe import SpiffeId
 import orjson
 from aiohttp import web
 
-from gateway.errors import ClientTooSlow, InvalidRequest, QueueTimedOut
-from gateway.keys import CONFIG, QUEUE, STOPPING
-from gateway.timeouts import within
-from gateway.videos.downloads import send
+from gateway.app import CONFIG, STOPPING
+from gateway.errors import ClientTooSlow, InvalidRequest, within
+from gateway.queue_client import QUEUE
+from gateway.queue_errors import QueueTimedOut
+from gateway.videos.errors import VideoNotFound
 from gateway.videos.events import RETRY, event_id, relay, status_event
-from gateway.videos.files import rendition_of, source_of
+from gateway.videos.files import rendition_of, send, source_of
 from gateway.videos.multipart import CHUNK_BYTES, FormReader
-from gateway.videos.parameters import page_of, video_id_of
 from gateway.videos.uploads import check_headers, idempotency_key_of, read_upload
 from gateway.videos.video_json import THUMBNAIL, is_final, page_json, video_json
+
+_MAX_PAGE_SIZE: Final = 200
+_NUMBER: Final = re.compile(r"[0-9]{1,4}")
+# The queue makes the ids; no id of its looks different, and no other text gets as far as there.
+_VIDEO_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_PAGE_TOKEN: Final = re.compile(r"[!-~]{0,1024}")
 
 
 async def list_videos(request: web.Request) -> web.Response:
@@ -34,19 +42,19 @@ async def list_videos(request: web.Request) -> web.Response:
 
 async def get_video(request: web.Request) -> web.Response:
     """Answer with one video."""
-    video = await request.app[QUEUE].get_video(video_id_of(request), _caller(request))
+    video = await request.app[QUEUE].get_video(_video_id_of(request), _caller(request))
     return _json(video_json(video))
 
 
 async def delete_video(request: web.Request) -> web.Response:
     """Remove a video."""
-    await request.app[QUEUE].delete_video(video_id_of(request), _caller(request))
+    await request.app[QUEUE].delete_video(_video_id_of(request), _caller(request))
     return web.Response(status=HTTPStatus.NO_CONTENT)
 
 
 async def upload_video(request: web.Request) -> web.Response:
     """Pass a form's file on to the queue while it arrives."""
-    limit = request.app[CONFIG].max_upload_bytes
+    limit = request.app[CONFIG].videos.max_upload_bytes
     boundary = check_headers(request.headers, max_upload_bytes=limit)
     key = idempotency_key_of(request.headers.getall("Idempotency-Key", ()))
     await _send_continue(request)
@@ -63,7 +71,7 @@ async def upload_video(request: web.Request) -> web.Response:
 async def get_source(request: web.Request) -> web.StreamResponse:
     """Send what was uploaded, or a range of it."""
     queue, caller = request.app[QUEUE], _caller(request)
-    video = await queue.get_video(video_id_of(request), caller)
+    video = await queue.get_video(_video_id_of(request), caller)
     return await send(
         request,
         source_of(video),
@@ -83,7 +91,7 @@ async def get_thumbnail(request: web.Request) -> web.StreamResponse:
 
 async def _send_rendition(request: web.Request, name: str) -> web.StreamResponse:
     queue, caller = request.app[QUEUE], _caller(request)
-    video = await queue.get_video(video_id_of(request), caller)
+    video = await queue.get_video(_video_id_of(request), caller)
     return await send(
         request,
         rendition_of(video, name),
@@ -93,14 +101,15 @@ async def _send_rendition(request: web.Request, name: str) -> web.StreamResponse
 
 async def watch_video(request: web.Request) -> web.StreamResponse:
     """Tell of every change of a video, as server-sent events, until its status is final."""
-    config, video_id = request.app[CONFIG], video_id_of(request)
+    config, video_id = request.app[CONFIG], _video_id_of(request)
+    settings = config.videos
 
     async def write(event: bytes) -> None:
-        async with within(config.idle_seconds, ClientTooSlow()):
+        async with within(settings.idle_seconds, ClientTooSlow()):
             await response.write(event)
 
     async with aclosing(request.app[QUEUE].watch(video_id, _caller(request))) as videos:
-        async with within(config.call_seconds, QueueTimedOut()):
+        async with within(settings.call_seconds, QueueTimedOut()):
             first = await anext(videos)
         if is_final(first) and request.headers.get("Last-Event-ID") == event_id(first):
             # Nothing more will ever come. This status alone keeps a browser from asking again
@@ -117,16 +126,15 @@ async def watch_video(request: web.Request) -> web.StreamResponse:
             video_id,
             videos,
             write,
-            heartbeat_seconds=config.heartbeat_seconds,
-            until=_wait(request.app[STOPPING], config.watch_seconds),
+            heartbeat_seconds=settings.heartbeat_seconds,
+            until=_wait(request.app[STOPPING], config.request_seconds),
         )
     return response
 
 
-async def get_health(request: web.Request) -> web.Response:
-    """Answer whether the gateway can do its work: for that it needs the queue."""
+async def check_queue(request: web.Request) -> None:
+    """Raise a `RequestError` unless the queue says that it is serving."""
     await request.app[QUEUE].check_health(_caller(request))
-    return _json({"status": "ok"})
 
 
 async def get_openapi(_request: web.Request) -> web.Response:
@@ -147,11 +155,29 @@ async def _send_continue(request: web.Request) -> None:
 
 async def _read_body(request: web.Request) -> bytes:
     """Return the next bytes of the body, b"" at its end."""
-    async with within(request.app[CONFIG].idle_seconds, ClientTooSlow()):
+    async with within(request.app[CONFIG].videos.idle_seconds, ClientTooSlow()):
         try:
             return await request.content.read(CHUNK_BYTES)
         except web.RequestPayloadError as error:
             raise InvalidRequest("The body of the request is malformed: send it again.") from error
+
+
+def _video_id_of(request: web.Request) -> str:
+    """Return the id in the path. Raises `VideoNotFound` for what cannot be one."""
+    video_id = request.match_info["id"]
+    if not _VIDEO_ID.fullmatch(video_id):
+        raise VideoNotFound
+    return video_id
+
+
+def page_of(query: Mapping[str, str]) -> tuple[int, str]:
+    """Return the page size wanted, 0 if none is, and the page token. Raises `InvalidRequest`."""
+    size, token = query.get("page_size"), query.get("page_token", "")
+    if size is not None and not (_NUMBER.fullmatch(size) and 1 <= int(size) <= _MAX_PAGE_SIZE):
+        raise InvalidRequest(f"page_size is a whole number from 1 to {_MAX_PAGE_SIZE}.")
+    if not _PAGE_TOKEN.fullmatch(token):
+        raise InvalidRequest("page_token is the next_page_token of the page before, as it was.")
+    return int(size or 0), token
 
 
 def _caller(request: web.Request) -> SpiffeId:

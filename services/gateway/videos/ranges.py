@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from gateway.errors import RangeNotSatisfiable
+from gateway.videos.errors import RangeNotSatisfiable
 
 # Section 14.1.2. More digits than these stand for no file; int() would refuse very many of them.
 _INT_RANGE: Final = re.compile(r"([0-9]{1,100})-([0-9]{0,100})")

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
-from gateway.errors import InvalidRequest, TooLarge, UnsupportedMedia
+from gateway.errors import InvalidRequest
+from gateway.videos.errors import TooLarge, UnsupportedMedia
 from gateway.videos.multipart import FormReader, Part, boundary_of
 from videoqueue_api.v1.video_queue_pb2 import UploadMetadata
 

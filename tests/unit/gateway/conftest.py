@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from mtls.address import Address
@@ -59,6 +59,14 @@ class Gateway:
 Start = Callable[..., Awaitable[Gateway]]
 
 
+def with_settings(config: Config, settings: Mapping[str, Any]) -> Config:
+    """Return the settings with some replaced, whether of the frame or of the videos."""
+    own = {field.name for field in fields(Config)}
+    videos = {name: value for name, value in settings.items() if name not in own}
+    frame = {name: value for name, value in settings.items() if name in own}
+    return replace(config, videos=replace(config.videos, **videos), **frame)
+
+
 @pytest.fixture
 async def queue() -> FakeQueue:
     return FakeQueue()  # type: ignore[abstract]  # the worker's calls are none of the gateway's
@@ -88,7 +96,7 @@ async def start(queue: FakeQueue, identities: Mapping[str, Identity]) -> AsyncIt
             )
             running = await stack.enter_async_context(AsyncExitStack())
             address = await running.enter_async_context(
-                serving(replace(config, **settings), IdentitySource(identity))
+                serving(with_settings(config, settings), IdentitySource(identity))
             )
             return Gateway(Address("localhost", address.port), queue, identities, running.aclose)
 

@@ -30,8 +30,8 @@ def test_two_variables_are_enough() -> None:
     config = Config.from_environment(REQUIRED)
     assert config.listen == Address("127.0.0.1", 8443)
     assert config.identity == Path("/certs/gateway")
-    assert config.queue == Address("video-queue", 50051)
-    assert config.max_upload_bytes == 2 * 1024**3
+    assert config.videos.queue == Address("video-queue", 50051)
+    assert config.videos.max_upload_bytes == 2 * 1024**3
 
 
 @pytest.mark.parametrize("name", REQUIRED)

@@ -80,7 +80,7 @@ async def test_who_has_seen_the_last_event_is_told_not_to_come_back(gateway: Gat
 async def test_who_has_not_is_told_how_it_is_now(
     start: Start, queue: FakeQueue, video: api.Video, last_seen: str
 ) -> None:
-    gateway = await start(watch_seconds=0.1)
+    gateway = await start(request_seconds=0.1)
     queue.video = video
     headers = {"Last-Event-ID": last_seen}
     async with gateway.client() as client, client.get(PATH, headers=headers) as response:
@@ -91,7 +91,7 @@ async def test_who_has_not_is_told_how_it_is_now(
 async def test_a_stream_has_its_longest_time_and_then_ends_whole(
     start: Start, queue: FakeQueue
 ) -> None:
-    gateway = await start(watch_seconds=0.1)
+    gateway = await start(request_seconds=0.1)
     async with gateway.client() as client, client.get(PATH) as response:
         assert (await response.content.read()).count(b"event: status") == 1
     assert await queue.how_it_ended() == "cut off"

@@ -12,12 +12,13 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
 import gateway
-from gateway.app import ROUTES
+from gateway.errors import RequestError
 from gateway.policy import ALLOWED
-from gateway.problems import STATUS
+from gateway.videos.routes import ROUTES
 from gateway.videos.uploads import FIELDS, FILE
 from tests.unit.gateway.conftest import Gateway
 from tests.unit.gateway.fake_queue import VIDEO_ID, make_video
+from tests.unit.gateway.test_problems import kinds_of
 from tests.unit.gateway.test_upload_video import upload
 from videoqueue_api.v1 import video_queue_pb2 as api
 
@@ -70,13 +71,13 @@ def test_the_document_is_valid_openapi() -> None:
 
 def test_it_describes_every_route_and_nothing_else() -> None:
     described = {f"{method} {path}" for method, path, _ in operations()}
-    assert described == {f"{route.method} {route.path}" for route in ROUTES}
+    assert described == {f"{route.method} {route.path}" for route in ROUTES} | {"GET /healthz"}
     assert described == set(ALLOWED)
 
 
 def test_it_describes_every_status_of_an_error() -> None:
     described = {status for _, _, operation in operations() for status in operation["responses"]}
-    assert {str(status.value) for status in STATUS.values()} <= described
+    assert {str(kind.status.value) for kind in kinds_of(RequestError)} <= described
 
 
 def test_it_describes_the_form_that_is_taken() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidRequest
-from gateway.videos.parameters import page_of
+from gateway.videos.handlers import page_of
 
 
 def test_without_parameters_the_queue_chooses_and_begins_at_the_front() -> None:

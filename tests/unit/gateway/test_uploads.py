@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.errors import InvalidRequest, RequestError, TooLarge, UnsupportedMedia
+from gateway.errors import InvalidRequest, RequestError
+from gateway.videos.errors import TooLarge, UnsupportedMedia
 from gateway.videos.uploads import MAX_FIELD_BYTES, check_headers, idempotency_key_of, read_upload
 from tests.unit.gateway.forms import BOUNDARY, file_part, form, part, reader_of
 from videoqueue_api.v1.video_queue_pb2 import UploadMetadata
