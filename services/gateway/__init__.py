@@ -1,1 +1,1 @@
-"""The HTTPS API in front of the video queue. README.md is its one-page guide."""
+"""The HTTPS API: what every request passes, and the routes behind it. README.md is its guide."""

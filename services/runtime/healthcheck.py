@@ -1,7 +1,7 @@
 """Asks a service over mutual TLS whether it is alive; made for container health checks.
 
-    python -m runtime.healthcheck grpc://video-queue:50051 --identity /certs/probe
-    python -m runtime.healthcheck https://gateway:8443/healthz --identity /certs/probe
+    python -m runtime.healthcheck grpc://backend:50051 --identity /certs/probe
+    python -m runtime.healthcheck https://front:8443/healthz --identity /certs/probe
 
 Exits with 0 if it is, and with 1 and one line on standard error if not.
 """
