@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from benchmarks.variants.parts import replace
 from video_queue.config import Config
-from video_queue.domain.notifier import Bells
+from video_queue.domain.notifier import Notifier
 from video_queue.domain.videos import Clock, Metadata, Video, VideoStatus, byte_range
 from video_queue.errors import InvalidRequest, VideoNotFound
 from video_queue.storage.quota import Quota
@@ -29,9 +29,9 @@ def use() -> None:
 async def opened(config: Config, clock: Clock) -> AsyncIterator[Store]:
     """Yield a store that begins empty."""
     memory = Memory(clock)
-    bells, quota = Bells(config.max_waiting), Quota(config.quota_bytes, 0)
+    notifier, quota = Notifier(config.max_waiting), Quota(config.quota_bytes, 0)
     part = cast("Any", memory)
-    yield Store(part, part, part, part, bells, quota)
+    yield Store(part, part, part, part, notifier, quota)
 
 
 class Memory:

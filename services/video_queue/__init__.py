@@ -4,8 +4,8 @@ What a call may do            policy
 What it says                  servicer, messages, streams, heartbeats, callers, status_codes
 What a video is               videos, renditions, pages, errors
 What happens to it            uploads, publishing, library, work
-Where it is kept              intake, files, open_files (bytes), quota
+Where it is kept              incoming_files, files, open_files (bytes), quota
 What is known of it           catalog, leases, rendition_rows, key_rows, schema, database, ballast
-Who is told                   bells
-How it starts and ends        __main__, config, server, store, housekeeping, data_folder, unbroken
+Who is told                   notifier
+How it starts and ends        __main__, config, server, store, housekeeping, data_folder, shielded
 """

@@ -84,7 +84,7 @@ async def _serving(config: Config, source: IdentitySource, store: Store) -> Asyn
         yield Address(config.listen.host, port)
     finally:
         await health_servicer.enter_graceful_shutdown()  # first, so that nobody new comes
-        store.bells.close()
+        store.notifier.close()
         await server.stop(config.grace_seconds)
         housekeeping.cancel()
         with suppress(asyncio.CancelledError):

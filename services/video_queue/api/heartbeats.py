@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final, TypeVar
 
-from video_queue.domain.notifier import Bells
+from video_queue.domain.notifier import Notifier
 from video_queue.errors import StreamStalled
 
 _Request = TypeVar("_Request")
@@ -13,7 +13,7 @@ _SHORTEST_PAUSE_SECONDS: Final = 0.1
 
 
 async def paced(
-    requests: AsyncIterator[_Request], bells: Bells, *, longest_pause_seconds: float
+    requests: AsyncIterator[_Request], notifier: Notifier, *, longest_pause_seconds: float
 ) -> AsyncGenerator[_Request]:
     """Yield the requests until the client ends the stream, ten a second at most.
 
@@ -21,8 +21,8 @@ async def paced(
     (RFC 9113, section 5.2). Raises `StreamStalled` after a long pause, `ShuttingDown`, and
     `TooManyWaiting` at the beginning.
     """
-    with bells.listen(Bells.END) as bell:
-        the_end = asyncio.ensure_future(bell.wait())
+    with notifier.subscribe(Notifier.END) as news:
+        the_end = asyncio.ensure_future(news.wait())
         request: asyncio.Future[_Request | None] | None = None
         try:
             while True:

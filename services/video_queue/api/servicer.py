@@ -39,7 +39,7 @@ class Servicer(VideoQueueServicer):
         self._publishing = store.publishing
         self._library = store.library
         self._work = store.work
-        self._bells = store.bells
+        self._notifier = store.notifier
         self._limits = config.limits
         self._idle_seconds = config.idle_seconds
         self._lease_seconds = config.lease_seconds
@@ -128,7 +128,9 @@ class Servicer(VideoQueueServicer):
     async def Heartbeat(  # noqa: D102, N802
         self, request_iterator: AsyncIterator[api.HeartbeatRequest], context: _Context
     ) -> AsyncIterator[api.HeartbeatResponse]:
-        requests = paced(request_iterator, self._bells, longest_pause_seconds=self._lease_seconds)
+        requests = paced(
+            request_iterator, self._notifier, longest_pause_seconds=self._lease_seconds
+        )
         async with StatusOfErrors(context), aclosing(requests):
             async for request in requests:
                 await self._work.beat(caller(context), lease_in(request), beat_in(request))

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 import structlog
 
 from video_queue.api.pages import decode_page_token, encode_page_token, page_size_of
-from video_queue.domain.notifier import Bells
+from video_queue.domain.notifier import Notifier
 from video_queue.domain.renditions import Rendition
-from video_queue.domain.shielded_tasks import Unbroken
+from video_queue.domain.shielded_tasks import ShieldedTasks
 from video_queue.domain.videos import Video, byte_range
 from video_queue.errors import BytesLost
 from video_queue.storage.catalog import Catalog
@@ -21,13 +21,18 @@ class Library:
     """Shows, reads and deletes what is stored. Every method may raise `CatalogUnavailable`."""
 
     def __init__(
-        self, catalog: Catalog, sources: Files, renditions: Files, bells: Bells, unbroken: Unbroken
+        self,
+        catalog: Catalog,
+        sources: Files,
+        renditions: Files,
+        notifier: Notifier,
+        shielded: ShieldedTasks,
     ) -> None:
         self._catalog = catalog
         self._sources = sources
         self._renditions = renditions
-        self._bells = bells
-        self._unbroken = unbroken
+        self._notifier = notifier
+        self._shielded = shielded
 
     async def get(self, video_id: str) -> Video:
         """Return one video. Raises `VideoNotFound`."""
@@ -47,7 +52,7 @@ class Library:
 
         Raises `VideoNotFound`, also when it is deleted meanwhile, `TooManyWaiting`, `ShuttingDown`.
         """
-        with self._bells.listen(video_id) as bell:
+        with self._notifier.subscribe(video_id) as news:
             seen = None
             while True:
                 video = await self._catalog.get(video_id)
@@ -56,7 +61,7 @@ class Library:
                 if video.status.is_final:
                     return
                 seen = now
-                await bell.wait()
+                await news.wait()
 
     @asynccontextmanager
     async def reading(
@@ -96,11 +101,11 @@ class Library:
 
         Raises `VideoNotFound` or `NotTheOwner`.
         """
-        await self._unbroken.run(self._delete(video_id, owner))
+        await self._shielded.run(self._delete(video_id, owner))
 
     async def _delete(self, video_id: str, owner: str) -> None:
         video, dropped = await self._catalog.remove(video_id, owner)
-        self._bells.ring(video_id)
+        self._notifier.notify(video_id)
         _log.info("video.deleted", video=video_id, owner=owner)
         await self._sources.remove([video])
         await self._renditions.remove(dropped)

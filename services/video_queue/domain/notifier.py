@@ -1,7 +1,7 @@
-"""Telling those who wait that something has changed.
+"""Tells the calls that wait for a change that something has changed.
 
-A bell says that there is news, not what: who hears it looks into the catalog. So a slow listener
-misses steps but never the last one, nothing piles up, and the database stays the only truth.
+A notification says that there is news, and not what: the subscriber reads the catalog. So a slow
+subscriber misses steps and never the last one, nothing piles up, and the database is the only truth.
 """
 
 import asyncio
@@ -11,30 +11,30 @@ from contextlib import contextmanager
 from video_queue.errors import ShuttingDown, TooManyWaiting
 
 
-class Bell:
-    """One listener's bell. A ring that comes while nobody waits is kept, once."""
+class Subscription:
+    """What one subscriber waits on. A notification that comes while it does not wait is kept."""
 
     def __init__(self) -> None:
-        self._rung = asyncio.Event()
+        self._notified = asyncio.Event()
         self._closing = False
 
-    def ring(self, *, closing: bool = False) -> None:
-        """Wake the listener."""
+    def notify(self, *, closing: bool = False) -> None:
+        """Wake the subscriber."""
         self._closing = self._closing or closing
-        self._rung.set()
+        self._notified.set()
 
     async def wait(self) -> None:
-        """Return at the next ring. Raises `ShuttingDown` when no news will come any more."""
-        await self._rung.wait()
-        self._rung.clear()
+        """Return at the next notification. Raises `ShuttingDown` when there will be none."""
+        await self._notified.wait()
+        self._notified.clear()
         if self._closing:
             raise ShuttingDown
 
 
-class Bells:
-    """The bells of all listeners in this process; a topic is the ID of a video, `WORK` or `END`.
+class Notifier:
+    """The subscriptions of this process; a topic is the ID of a video, `WORK` or `END`.
 
-    `END` is for those who wait for nothing but the end, at which every bell rings.
+    `END` is for subscribers that wait for the shutdown alone, which every subscriber hears of.
     """
 
     WORK = "work"
@@ -42,42 +42,42 @@ class Bells:
 
     def __init__(self, max_waiting: int) -> None:
         self._max_waiting = max_waiting
-        self._listeners: dict[str, set[Bell]] = {}
-        self._waiting = 0
+        self._subscriptions: dict[str, set[Subscription]] = {}
+        self._number = 0
         self._closing = False
 
     @contextmanager
-    def listen(self, topic: str) -> Iterator[Bell]:
-        """Yield a bell that rings for `topic`. Raises `TooManyWaiting` or `ShuttingDown`."""
+    def subscribe(self, topic: str) -> Iterator[Subscription]:
+        """Yield a subscription to `topic`. Raises `TooManyWaiting` or `ShuttingDown`."""
         if self._closing:
             raise ShuttingDown
-        if self._waiting >= self._max_waiting:
+        if self._number >= self._max_waiting:
             raise TooManyWaiting
-        bell = Bell()
-        listeners = self._listeners.setdefault(topic, set())
-        listeners.add(bell)
-        self._waiting += 1
+        subscription = Subscription()
+        subscriptions = self._subscriptions.setdefault(topic, set())
+        subscriptions.add(subscription)
+        self._number += 1
         try:
-            yield bell
+            yield subscription
         finally:
-            self._waiting -= 1
-            listeners.discard(bell)
-            if not listeners:
-                self._listeners.pop(topic, None)
+            self._number -= 1
+            subscriptions.discard(subscription)
+            if not subscriptions:
+                self._subscriptions.pop(topic, None)
 
-    def ring(self, topic: str) -> None:
-        """Wake all who listen to `topic`."""
-        for bell in self._listeners.get(topic, ()):
-            bell.ring()
+    def notify(self, topic: str) -> None:
+        """Wake all subscribers to `topic`."""
+        for subscription in self._subscriptions.get(topic, ()):
+            subscription.notify()
 
     def close(self) -> None:
-        """Send everybody away: each waits no longer and raises `ShuttingDown`."""
+        """End all waiting: every subscriber's `wait` raises `ShuttingDown`."""
         self._closing = True
-        for listeners in self._listeners.values():
-            for bell in listeners:
-                bell.ring(closing=True)
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.notify(closing=True)
 
     @property
-    def waiting(self) -> int:
-        """How many listen now."""
-        return self._waiting
+    def subscribers(self) -> int:
+        """How many calls are subscribed now."""
+        return self._number

@@ -9,7 +9,7 @@ import structlog
 from video_queue.domain.renditions import Rendition, RenditionMetadata
 from video_queue.domain.videos import Clock, Lease, Limits
 from video_queue.storage.files import Files
-from video_queue.storage.incoming_files import Intake
+from video_queue.storage.incoming_files import IncomingFiles
 from video_queue.storage.leases import Leases
 from video_queue.storage.quota import Quota
 
@@ -23,7 +23,7 @@ class Publishing:
         self,
         leases: Leases,
         renditions: Files,
-        intake: Intake,
+        incoming_files: IncomingFiles,
         quota: Quota,
         *,
         limits: Limits,
@@ -31,7 +31,7 @@ class Publishing:
     ) -> None:
         self._leases = leases
         self._renditions = renditions
-        self._intake = intake
+        self._incoming_files = incoming_files
         self._quota = quota
         self._limits = limits
         self._clock = clock
@@ -71,4 +71,6 @@ class Publishing:
             return rendition
 
         file = self._renditions.incoming(rendition_id)
-        return await self._intake.receive(file, chunks, self._limits.rendition_bytes, record)
+        return await self._incoming_files.receive(
+            file, chunks, self._limits.rendition_bytes, record
+        )

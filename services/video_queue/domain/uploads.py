@@ -7,12 +7,12 @@ from typing import Final
 
 import structlog
 
-from video_queue.domain.notifier import Bells
+from video_queue.domain.notifier import Notifier
 from video_queue.domain.videos import Clock, Limits, Metadata, Video, VideoStatus
 from video_queue.errors import KeyInUse, KeyUsed
 from video_queue.storage.catalog import Catalog
 from video_queue.storage.files import Files
-from video_queue.storage.incoming_files import Intake
+from video_queue.storage.incoming_files import IncomingFiles
 from video_queue.storage.quota import Quota
 
 _log = structlog.get_logger(__name__)
@@ -28,18 +28,18 @@ class Uploads:
         self,
         catalog: Catalog,
         sources: Files,
-        intake: Intake,
+        incoming_files: IncomingFiles,
         quota: Quota,
-        bells: Bells,
+        notifier: Notifier,
         *,
         limits: Limits,
         clock: Clock,
     ) -> None:
         self._catalog = catalog
         self._sources = sources
-        self._intake = intake
+        self._incoming_files = incoming_files
         self._quota = quota
-        self._bells = bells
+        self._notifier = notifier
         self._limits = limits
         self._clock = clock
         self._under_way: set[tuple[str, str]] = set()
@@ -66,7 +66,7 @@ class Uploads:
             first = await self._first(owner, metadata)
             if not first:
                 return await self._store(owner, metadata, chunks)
-            if not await self._intake.compare(chunks, first.size_bytes, first.sha256):
+            if not await self._incoming_files.compare(chunks, first.size_bytes, first.sha256):
                 raise KeyUsed
             _log.info("video.repeated", video=first.id, owner=owner)
             return first
@@ -116,9 +116,9 @@ class Uploads:
                 updated_at=now,
             )
             await self._catalog.add(video, metadata.idempotency_key)
-            self._bells.ring(Bells.WORK)
+            self._notifier.notify(Notifier.WORK)
             _log.info("video.stored", video=video.id, owner=owner, size_bytes=size_bytes)
             return video
 
         file = self._sources.incoming(video_id)
-        return await self._intake.receive(file, chunks, self._limits.upload_bytes, record)
+        return await self._incoming_files.receive(file, chunks, self._limits.upload_bytes, record)

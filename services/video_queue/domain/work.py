@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from video_queue.domain.notifier import Bells
-from video_queue.domain.shielded_tasks import Unbroken
+from video_queue.domain.notifier import Notifier
+from video_queue.domain.shielded_tasks import ShieldedTasks
 from video_queue.domain.videos import Claim, Clock, Lease, Report, VideoStatus
 from video_queue.errors import BytesLost, LeaseLost
 from video_queue.storage.catalog import Catalog
@@ -26,8 +26,8 @@ class Work:
         leases: Leases,
         sources: Files,
         renditions: Files,
-        bells: Bells,
-        unbroken: Unbroken,
+        notifier: Notifier,
+        shielded: ShieldedTasks,
         *,
         clock: Clock,
     ) -> None:
@@ -35,8 +35,8 @@ class Work:
         self._leases = leases
         self._sources = sources
         self._renditions = renditions
-        self._bells = bells
-        self._unbroken = unbroken
+        self._notifier = notifier
+        self._shielded = shielded
         self._clock = clock
 
     async def claim(self, worker: str, wait_seconds: float) -> Claim | None:
@@ -46,11 +46,11 @@ class Work:
         Raises `TooManyWaiting` or `ShuttingDown`.
         """
         deadline = asyncio.get_running_loop().time() + wait_seconds
-        with self._bells.listen(Bells.WORK) as bell:
+        with self._notifier.subscribe(Notifier.WORK) as news:
             while True:
                 await self.release_lost()
                 if claim := await self._leases.claim(self._clock()):
-                    self._bells.ring(claim.video.id)
+                    self._notifier.notify(claim.video.id)
                     _log.info(
                         "video.claimed",
                         video=claim.video.id,
@@ -61,7 +61,7 @@ class Work:
                     return claim
                 try:
                     async with asyncio.timeout_at(deadline):
-                        await bell.wait()
+                        await news.wait()
                 except TimeoutError:
                     return None
 
@@ -82,7 +82,7 @@ class Work:
 
         Raises `LeaseLost`, or `InvalidRequest` for COMPLETED when there is nothing to see.
         """
-        await self._unbroken.run(self._report(worker, lease, report))
+        await self._shielded.run(self._report(worker, lease, report))
 
     async def beat(self, worker: str, lease: Lease, report: Report) -> None:
         """Take down a report that the work goes on. Raises `LeaseLost` or `VideoNotFound`."""
@@ -94,7 +94,7 @@ class Work:
 
     async def release_lost(self) -> None:
         """Give back to the queue what was claimed and not finished in time."""
-        await self._unbroken.run(self._release_lost())
+        await self._shielded.run(self._release_lost())
 
     async def _report(self, worker: str, lease: Lease, report: Report) -> None:
         try:
@@ -102,7 +102,7 @@ class Work:
         except LeaseLost:
             _log.warning("lease.lost", video=lease.video_id[:36], worker=worker, token=lease.token)
             raise
-        self._bells.ring(video.id)
+        self._notifier.notify(video.id)
         if video.status is not VideoStatus.PROCESSING:
             _log.info("video.status", video=video.id, status=video.status.value, worker=worker)
         await self._renditions.remove(dropped)
@@ -111,6 +111,6 @@ class Work:
         released, dropped = await self._leases.release_lost(self._clock())
         for video in released:
             _log.warning("video.status", video=video.id, status=video.status.value, lease="lost")
-            self._bells.ring(video.id)
-            self._bells.ring(Bells.WORK)
+            self._notifier.notify(video.id)
+            self._notifier.notify(Notifier.WORK)
         await self._renditions.remove(dropped)

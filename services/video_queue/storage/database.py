@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from video_queue.domain.shielded_tasks import Unbroken
+from video_queue.domain.shielded_tasks import ShieldedTasks
 from video_queue.errors import CatalogUnavailable, StoreFull
 from video_queue.storage.ballast import Ballast
 from video_queue.storage.schema import prepare_schema
@@ -38,7 +38,7 @@ _BEGIN: Final = "begin"
 class Database:
     """Runs reads and writes; a write ends as a whole even if its caller goes away."""
 
-    def __init__(self, engine: Engine, unbroken: Unbroken, ballast: Ballast) -> None:
+    def __init__(self, engine: Engine, shielded: ShieldedTasks, ballast: Ballast) -> None:
         is_sqlite = engine.dialect.name == "sqlite"
         if is_sqlite:
             _set_up_sqlite(engine)
@@ -50,17 +50,19 @@ class Database:
         self._turn = asyncio.Semaphore(1 if is_sqlite else _CONNECTIONS)
         # One for each connection. Those of asyncio write files, and may all wait for a slow disk.
         self._threads = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="database")
-        self._unbroken = unbroken
+        self._shielded = shielded
         self._ballast = ballast
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, url: str, unbroken: Unbroken, ballast: Ballast) -> AsyncIterator[Self]:
+    async def opened(
+        cls, url: str, shielded: ShieldedTasks, ballast: Ballast
+    ) -> AsyncIterator[Self]:
         """Yield the database with its tables made. Raises `StartError` or `CatalogUnavailable`."""
         engine = create_engine(
             url, pool_size=_CONNECTIONS, max_overflow=0, pool_timeout=_WAIT_SECONDS
         )
-        database = cls(engine, unbroken, ballast)
+        database = cls(engine, shielded, ballast)
         try:
             await database.write(prepare_schema)
             yield database
@@ -78,7 +80,7 @@ class Database:
 
     async def write(self, work: Callable[[Connection], _Result]) -> _Result:
         """Do `work` in one transaction. Raises `CatalogUnavailable` or `StoreFull`."""
-        return await self._unbroken.run(self._write(work))
+        return await self._shielded.run(self._write(work))
 
     async def _write(self, work: Callable[[Connection], _Result]) -> _Result:
         if not self._ballast.is_loaded:

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
-from video_queue.domain.shielded_tasks import Unbroken
+from video_queue.domain.shielded_tasks import ShieldedTasks
 from video_queue.errors import (
     CallError,
     CatalogUnavailable,
@@ -26,12 +26,12 @@ Record = Callable[[int, bytes], Awaitable[_Result]]
 """Writes the row of a file, of which it is given the size in bytes and the SHA-256."""
 
 
-class Intake:
+class IncomingFiles:
     """Takes in files, whole or not at all."""
 
-    def __init__(self, quota: Quota, unbroken: Unbroken, *, idle_seconds: float) -> None:
+    def __init__(self, quota: Quota, shielded: ShieldedTasks, *, idle_seconds: float) -> None:
         self._quota = quota
-        self._unbroken = unbroken
+        self._shielded = shielded
         self._idle_seconds = idle_seconds
 
     async def receive(
@@ -49,9 +49,9 @@ class Intake:
         try:
             await self._read(arrival, chunks, max_bytes)
         except BaseException:
-            await self._unbroken.run(self._discard(arrival))
+            await self._shielded.run(self._discard(arrival))
             raise
-        return await self._unbroken.run(self._finish(arrival, record))
+        return await self._shielded.run(self._finish(arrival, record))
 
     async def compare(self, chunks: AsyncIterator[bytes], size_bytes: int, sha256: bytes) -> bool:
         """Return whether the chunks are the bytes of that size and SHA-256, and store nothing.

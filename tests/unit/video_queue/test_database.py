@@ -24,7 +24,7 @@ from tests.unit.video_queue.conftest import (
     upload,
 )
 from video_queue.config import Config
-from video_queue.domain.shielded_tasks import Unbroken
+from video_queue.domain.shielded_tasks import ShieldedTasks
 from video_queue.domain.videos import Report, VideoStatus
 from video_queue.errors import CatalogUnavailable, StoreFull
 from video_queue.storage import store
@@ -37,7 +37,9 @@ from video_queue.storage.store import Store
 @pytest.fixture
 async def database(config: Config) -> AsyncIterator[Database]:
     config.data.mkdir()
-    async with Database.opened(config.database_url, Unbroken(), Ballast(config.data)) as database:
+    async with Database.opened(
+        config.database_url, ShieldedTasks(), Ballast(config.data)
+    ) as database:
         yield database
 
 
@@ -60,7 +62,9 @@ async def test_a_commit_survives_a_power_cut(
 async def test_a_database_of_another_version_is_refused(config: Config, clock: Clock) -> None:
     async with store.opened(config, clock):
         pass
-    async with Database.opened(config.database_url, Unbroken(), Ballast(config.data)) as database:
+    async with Database.opened(
+        config.database_url, ShieldedTasks(), Ballast(config.data)
+    ) as database:
         await database.write(lambda c: c.execute(update(schema_version).values(version=99)))
     with pytest.raises(StartError, match="version 99 and this program needs 1"):
         async with store.opened(config, clock):

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.video_queue.conftest import until
 from video_queue.api import heartbeats
 from video_queue.api.heartbeats import paced
-from video_queue.domain.notifier import Bells
+from video_queue.domain.notifier import Notifier
 from video_queue.errors import ShuttingDown, StreamStalled, TooManyWaiting
 
 
@@ -24,7 +24,7 @@ async def flood() -> AsyncIterator[str]:
 
 async def test_a_flood_is_read_at_the_pace_of_the_pauses() -> None:
     """What is not read stays with its sender."""
-    requests = paced(flood(), Bells(1), longest_pause_seconds=60)
+    requests = paced(flood(), Notifier(1), longest_pause_seconds=60)
     begun = asyncio.get_running_loop().time()
     for _ in range(4):
         await anext(requests)
@@ -38,23 +38,23 @@ async def test_a_stream_that_the_client_ends_ends() -> None:
         yield 1
         yield 2
 
-    requests = paced(two(), bells := Bells(1), longest_pause_seconds=60)
+    requests = paced(two(), notifier := Notifier(1), longest_pause_seconds=60)
     assert [request async for request in requests] == [1, 2]
-    assert bells.waiting == 0
+    assert notifier.subscribers == 0
 
 
 async def test_a_silent_stream_is_ended() -> None:
-    bells = Bells(1)
+    notifier = Notifier(1)
     with pytest.raises(StreamStalled):
-        await anext(paced(silence(), bells, longest_pause_seconds=0.01))
-    assert bells.waiting == 0
+        await anext(paced(silence(), notifier, longest_pause_seconds=0.01))
+    assert notifier.subscribers == 0
 
 
 async def test_a_stream_is_sent_away_at_the_end() -> None:
-    bells = Bells(1)
-    waiting = asyncio.ensure_future(anext(paced(silence(), bells, longest_pause_seconds=60)))
-    await until(lambda: bells.waiting == 1)
-    bells.close()
+    notifier = Notifier(1)
+    waiting = asyncio.ensure_future(anext(paced(silence(), notifier, longest_pause_seconds=60)))
+    await until(lambda: notifier.subscribers == 1)
+    notifier.close()
     with pytest.raises(ShuttingDown):
         await waiting
 
@@ -63,31 +63,31 @@ async def test_the_pause_after_a_heartbeat_is_cut_short_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(heartbeats, "_SHORTEST_PAUSE_SECONDS", 3600)
-    requests = paced(flood(), bells := Bells(1), longest_pause_seconds=3600)
+    requests = paced(flood(), notifier := Notifier(1), longest_pause_seconds=3600)
     await anext(requests)
-    bells.close()
+    notifier.close()
     async with asyncio.timeout(30):
         with pytest.raises(ShuttingDown):
             await anext(requests)
 
 
 async def test_only_so_many_streams_are_open_at_once() -> None:
-    bells = Bells(1)
-    first = paced(flood(), bells, longest_pause_seconds=60)
+    notifier = Notifier(1)
+    first = paced(flood(), notifier, longest_pause_seconds=60)
     await anext(first)
     with pytest.raises(TooManyWaiting):
-        await anext(paced(flood(), bells, longest_pause_seconds=60))
+        await anext(paced(flood(), notifier, longest_pause_seconds=60))
     await first.aclose()
-    await anext(paced(flood(), bells, longest_pause_seconds=60))
+    await anext(paced(flood(), notifier, longest_pause_seconds=60))
 
 
 async def test_a_stream_that_is_cancelled_leaves_nothing_behind() -> None:
-    bells = Bells(1)
-    waiting = asyncio.ensure_future(anext(paced(silence(), bells, longest_pause_seconds=60)))
-    await until(lambda: bells.waiting == 1)
+    notifier = Notifier(1)
+    waiting = asyncio.ensure_future(anext(paced(silence(), notifier, longest_pause_seconds=60)))
+    await until(lambda: notifier.subscribers == 1)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await asyncio.sleep(0)
-    assert bells.waiting == 0
+    assert notifier.subscribers == 0
     assert asyncio.all_tasks() == {asyncio.current_task()}

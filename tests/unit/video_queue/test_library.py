@@ -187,7 +187,7 @@ async def test_a_watcher_is_sent_away_at_the_end(queue: Store) -> None:
     video = await upload(queue)
     async with aclosing(queue.library.watch(video.id)) as videos:
         await anext(videos)
-        queue.bells.close()
+        queue.notifier.close()
         with pytest.raises(ShuttingDown):
             await anext(videos)
     with pytest.raises(ShuttingDown):
@@ -205,7 +205,7 @@ async def test_a_watcher_that_goes_away_makes_room_for_another(
         await anext(queue.library.watch(video.id))
     for watcher in watchers:
         await watcher.aclose()
-    assert queue.bells.waiting == 0
+    assert queue.notifier.subscribers == 0
     async with aclosing(queue.library.watch(video.id)) as videos:
         await anext(videos)
 
@@ -223,4 +223,4 @@ async def test_a_watcher_that_is_cancelled_frees_everything(queue: Store) -> Non
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert queue.bells.waiting == 0
+    assert queue.notifier.subscribers == 0

@@ -48,7 +48,7 @@ async def test_claims_at_once_never_get_the_same_video(queue: Store) -> None:
 
 async def test_a_claim_waits_for_an_upload(queue: Store) -> None:
     task = asyncio.create_task(queue.work.claim("worker", 60))
-    await until(lambda: queue.bells.waiting == 1)
+    await until(lambda: queue.notifier.subscribers == 1)
     video = await upload(queue)
     claimed = await task
     assert claimed
@@ -59,7 +59,7 @@ async def test_a_claim_waits_for_a_lost_lease(queue: Store, clock: Clock, config
     await upload(queue)
     await claim(queue)
     task = asyncio.create_task(queue.work.claim("worker", 60))
-    await until(lambda: queue.bells.waiting == 1)
+    await until(lambda: queue.notifier.subscribers == 1)
     clock.advance(config.lease_seconds)
     await queue.work.release_lost()
     claimed = await task
@@ -69,8 +69,8 @@ async def test_a_claim_waits_for_a_lost_lease(queue: Store, clock: Clock, config
 
 async def test_a_waiting_claim_is_sent_away_at_the_end(queue: Store) -> None:
     task = asyncio.create_task(queue.work.claim("worker", 60))
-    await until(lambda: queue.bells.waiting == 1)
-    queue.bells.close()
+    await until(lambda: queue.notifier.subscribers == 1)
+    queue.notifier.close()
     with pytest.raises(ShuttingDown):
         await task
 
