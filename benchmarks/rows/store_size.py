@@ -14,10 +14,8 @@ from typing import Final
 from benchmarks.rounds import Measure, Sample, compare
 from benchmarks.rows.scale import Scale
 from benchmarks.stacks import Place
-from video_queue.api.pages import encode_page_token
-from video_queue.config import Config
-from video_queue.domain.videos import Lease, Report, VideoStatus
-from video_queue.server import utc_now
+from video_queue.domain.videos import Lease, Report, VideoStatus, utc_now
+from video_queue.storage.settings import Settings
 from video_queue.storage.store import Store, opened
 
 _WORKER: Final = "spiffe://video-demo.test/transcoder"
@@ -104,12 +102,12 @@ class Filled:
 
     async def first_page(self) -> None:
         """List the newest videos."""
-        await self.store.library.page(_PAGE, "")
+        await self.store.library.page(_PAGE, None)
 
     async def deep_page(self) -> None:
         """List a page from anywhere but the ends."""
         position = random.randint(self.videos // 4, self.videos // 2)  # noqa: S311  no secret
-        page, _ = await self.store.library.page(_PAGE, encode_page_token(position))
+        page, _ = await self.store.library.page(_PAGE, position)
         if len(page) != _PAGE:
             raise RuntimeError("The page is not full.")
 
@@ -131,19 +129,18 @@ class Filled:
 
 
 async def _filled(data: Path, videos: int) -> Filled:
-    config = Config.from_environment(_settings(data))
-    async with opened(config, utc_now):
+    settings = Settings.from_environment(_variables(data))
+    async with opened(settings, utc_now):
         pass  # which makes the tables
     ids = await asyncio.to_thread(_fill, data / "video-queue.db", videos)
     closing_later = AsyncExitStack()
-    store = await closing_later.enter_async_context(opened(config, utc_now))
+    store = await closing_later.enter_async_context(opened(settings, utc_now))
     return Filled(store, videos, ids, closing_later)
 
 
-def _settings(data: Path) -> Mapping[str, str]:
+def _variables(data: Path) -> Mapping[str, str]:
     return {
         "VIDEO_QUEUE_DATA": str(data),
-        "VIDEO_QUEUE_IDENTITY": "none",  # nobody is served
         "VIDEO_QUEUE_LEASE_SECONDS": "86400",
     }
 

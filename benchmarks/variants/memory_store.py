@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
 from benchmarks.variants.parts import replace
-from video_queue.config import Config
+from video_queue.domain.errors import InvalidRequest, VideoNotFound
 from video_queue.domain.notifier import Notifier
+from video_queue.domain.quota import Quota
 from video_queue.domain.videos import Clock, Metadata, Video, VideoStatus, byte_range
-from video_queue.errors import InvalidRequest, VideoNotFound
-from video_queue.storage.quota import Quota
+from video_queue.storage.settings import Settings
 from video_queue.storage.store import Store
 
 _CHUNK_BYTES: Final = 256 * 1024
@@ -22,14 +22,14 @@ _CHUNK_BYTES: Final = 256 * 1024
 
 def use() -> None:
     """Give the queue that is about to start a store in memory."""
-    replace("video_queue.server", "opened", opened)
+    replace("video_queue.api.service", "opened", opened)
 
 
 @asynccontextmanager
-async def opened(config: Config, clock: Clock) -> AsyncIterator[Store]:
+async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
     """Yield a store that begins empty."""
     memory = Memory(clock)
-    notifier, quota = Notifier(config.max_waiting), Quota(config.quota_bytes, 0)
+    notifier, quota = Notifier(settings.max_waiting), Quota(settings.quota_bytes, 0)
     part = cast("Any", memory)
     yield Store(part, part, part, part, notifier, quota)
 
@@ -75,9 +75,9 @@ class Memory:
         """Return one video. Raises `VideoNotFound`."""
         return self._find(video_id)[0]
 
-    async def page(self, _page_size: int, _page_token: str) -> tuple[list[Video], str]:
+    async def page(self, _size: int, _before: int | None) -> tuple[list[Video], int | None]:
         """Return the newest videos."""
-        return [video for video, _ in [*self._videos.values()][-50:]][::-1], ""
+        return [video for video, _ in [*self._videos.values()][-50:]][::-1], None
 
     @asynccontextmanager
     async def reading(

@@ -1,6 +1,6 @@
-"""Who may do what: names are the paths of SPIFFE IDs in our own trust domain.
+"""Who may call what: names are the paths of SPIFFE IDs in our own trust domain.
 
-What is not in the table is refused, whatever a library adds to its services one day: Health/List.
+A method that is not in the table is refused, also one that a library adds later: Health/List.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,9 @@ _HEALTH: Final = "/grpc.health.v1.Health/"
 _GATEWAY: Final = frozenset({"gateway"})
 _WORKER: Final = frozenset({"transcoder"})
 _ANY_OF_OURS: Final = _GATEWAY | _WORKER | {"probe"}
+
+MAY_ACT_FOR_OTHERS: Final = _GATEWAY
+"""Who is believed on whose behalf it calls: only the gateway has seen a person's certificate."""
 
 ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     _SERVICE + "Upload": _GATEWAY,

@@ -1,4 +1,4 @@
-"""Who calls, and for whom."""
+"""Who calls, and on behalf of whom."""
 
 from typing import Any, Final
 
@@ -7,7 +7,8 @@ from mtls.spiffe import SpiffeId, SpiffeIdError
 
 import grpc.aio
 
-from video_queue.errors import InvalidRequest, NotTheGateway
+from video_queue.domain.errors import InvalidRequest, MayNotActForOthers
+from video_queue.policy import MAY_ACT_FOR_OTHERS
 
 ON_BEHALF_OF: Final = "on-behalf-of"
 
@@ -20,16 +21,16 @@ def caller(context: _Context) -> str:
 
 
 def person_behind(context: _Context) -> str:
-    """Return the SPIFFE ID of the person or program for whom the gateway calls.
+    """Return the SPIFFE ID of the person or program on whose behalf the caller calls.
 
-    Only the gateway has seen that one's certificate, so only the gateway is believed.
-    Raises `NotTheGateway`, or `InvalidRequest` when it does not name exactly one.
+    Only the gateway has seen that one's certificate, so policy.py names the gateway alone.
+    Raises `MayNotActForOthers`, or `InvalidRequest` unless the metadata name exactly one.
     """
-    if peer_of_call(context).name != "gateway":
-        raise NotTheGateway
+    if peer_of_call(context).name not in MAY_ACT_FOR_OTHERS:
+        raise MayNotActForOthers
     named = [value for key, value in context.invocation_metadata() or () if key == ON_BEHALF_OF]
     if len(named) != 1:
-        raise InvalidRequest(f"Say for whom you call: send {ON_BEHALF_OF} once, as metadata.")
+        raise InvalidRequest(f"Name the person behind this call: send {ON_BEHALF_OF} once.")
     try:
         return str(SpiffeId.parse(str(named[0])))
     except SpiffeIdError as error:

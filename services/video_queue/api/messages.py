@@ -5,9 +5,9 @@ from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from video_queue.domain.errors import InvalidRequest
 from video_queue.domain.renditions import Rendition, RenditionMetadata
 from video_queue.domain.videos import Claim, Lease, Limits, Metadata, Report, Video, VideoStatus
-from video_queue.errors import InvalidRequest
 from videoqueue_api.v1 import video_queue_pb2 as api
 
 _STATUS: Final[Mapping[VideoStatus, "api.VideoStatus.ValueType"]] = {

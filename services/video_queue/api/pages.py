@@ -5,7 +5,7 @@ import binascii
 import hashlib
 from typing import Final
 
-from video_queue.errors import InvalidRequest
+from video_queue.domain.errors import InvalidRequest
 
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 200

@@ -1,4 +1,4 @@
-"""The calls of video_queue.proto: each translates, and leaves the rest to the domain."""
+"""The calls of video_queue.proto: each one translates, and the domain does the work."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -7,7 +7,6 @@ from typing import Any, Final
 import grpc.aio
 
 from video_queue.api.callers import caller, person_behind
-from video_queue.api.heartbeats import paced
 from video_queue.api.messages import (
     beat_in,
     claim_message,
@@ -18,10 +17,11 @@ from video_queue.api.messages import (
     report_in,
     video_message,
 )
+from video_queue.api.pages import decode_page_token, encode_page_token, page_size_of
 from video_queue.api.status_codes import StatusOfErrors
-from video_queue.api.streams import GO_AHEAD, chunks_in, first_of
-from video_queue.config import Config
-from video_queue.errors import InvalidRequest
+from video_queue.api.streams import GO_AHEAD, chunks_in, next_of, paced
+from video_queue.domain.errors import InvalidRequest
+from video_queue.storage.settings import Settings
 from video_queue.storage.store import Store
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueServicer
@@ -32,28 +32,28 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Servicer(VideoQueueServicer):
-    """Who may call what was decided before: policy.py."""
+    """A call gets here when the policy has allowed it: policy.py."""
 
-    def __init__(self, store: Store, config: Config) -> None:
+    def __init__(self, store: Store, settings: Settings) -> None:
         self._uploads = store.uploads
         self._publishing = store.publishing
         self._library = store.library
         self._work = store.work
         self._notifier = store.notifier
-        self._limits = config.limits
-        self._idle_seconds = config.idle_seconds
-        self._lease_seconds = config.lease_seconds
+        self._limits = settings.limits
+        self._idle_seconds = settings.idle_seconds
+        self._lease_seconds = settings.lease_seconds
 
     async def Upload(  # noqa: D102, N802  named and described in video_queue.proto
         self, request_iterator: AsyncIterator[api.UploadRequest], context: _Context
     ) -> api.Video:
         async with StatusOfErrors(context):
             owner = person_behind(context)
-            first = await first_of(request_iterator, idle_seconds=self._idle_seconds)
+            first = await next_of(request_iterator, idle_seconds=self._idle_seconds)
             metadata = metadata_in(first, self._limits)
             await self._uploads.check(owner, metadata)
             await context.send_initial_metadata(GO_AHEAD)
-            async with chunks_in(request_iterator) as chunks:
+            async with chunks_in(request_iterator, idle_seconds=self._idle_seconds) as chunks:
                 return video_message(await self._uploads.receive(owner, metadata, chunks))
 
     async def GetVideo(  # noqa: D102, N802
@@ -66,8 +66,12 @@ class Servicer(VideoQueueServicer):
         self, request: api.ListVideosRequest, context: _Context
     ) -> api.ListVideosResponse:
         async with StatusOfErrors(context):
-            videos, token = await self._library.page(request.page_size, request.page_token)
-            return api.ListVideosResponse(videos=map(video_message, videos), next_page_token=token)
+            before = decode_page_token(request.page_token) if request.page_token else None
+            videos, last = await self._library.page(page_size_of(request.page_size), before)
+            return api.ListVideosResponse(
+                videos=map(video_message, videos),
+                next_page_token="" if last is None else encode_page_token(last),
+            )
 
     async def WatchVideo(  # noqa: D102, N802
         self, request: api.WatchVideoRequest, context: _Context
@@ -140,12 +144,12 @@ class Servicer(VideoQueueServicer):
         self, request_iterator: AsyncIterator[api.PublishRenditionRequest], context: _Context
     ) -> api.Rendition:
         async with StatusOfErrors(context):
-            first = await first_of(request_iterator, idle_seconds=self._idle_seconds)
+            first = await next_of(request_iterator, idle_seconds=self._idle_seconds)
             lease, metadata = rendition_in(first)
             await self._publishing.check(lease, metadata)
             await context.send_initial_metadata(GO_AHEAD)
             worker = caller(context)
-            async with chunks_in(request_iterator) as chunks:
+            async with chunks_in(request_iterator, idle_seconds=self._idle_seconds) as chunks:
                 return rendition_message(
                     await self._publishing.receive(worker, lease, metadata, chunks)
                 )

@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 import structlog
 
-from video_queue import errors
+from video_queue.domain import errors
 
 _log = structlog.get_logger(__name__)
 
@@ -16,7 +16,7 @@ CODES: Final[Mapping[type[errors.CallError], grpc.StatusCode]] = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
     errors.VideoNotFound: grpc.StatusCode.NOT_FOUND,
     errors.NotTheOwner: grpc.StatusCode.PERMISSION_DENIED,
-    errors.NotTheGateway: grpc.StatusCode.PERMISSION_DENIED,
+    errors.MayNotActForOthers: grpc.StatusCode.PERMISSION_DENIED,
     errors.RenditionNotFound: grpc.StatusCode.NOT_FOUND,
     errors.TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.TooManyRenditions: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -38,7 +38,7 @@ _UNEXPECTED: Final = "Something went wrong in the video queue; its log says what
 class StatusOfErrors:
     """`async with StatusOfErrors(context):` ends the call with the status of what is raised inside.
 
-    Of what nobody foresaw the caller learns nothing; our log has all of it.
+    The caller of a call that fails unexpectedly is told no details; our log has them.
     """
 
     def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:

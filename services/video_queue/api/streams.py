@@ -1,43 +1,51 @@
-"""Streams of messages from a client: what is said first, then chunks, then the end."""
+"""Streams of messages from a client: a first message, then chunks and an end; or heartbeats."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeVar
 
-from video_queue.errors import CallError, InvalidRequest, StreamBrokeOff, StreamStalled
+from video_queue.domain.errors import CallError, InvalidRequest, StreamBrokeOff, StreamStalled
+from video_queue.domain.notifier import Notifier
 from videoqueue_api.v1 import video_queue_pb2 as api
 
-# Sent as initial metadata. To a client in Python a refused call has initial metadata too, and does
-# not at once look like one that is done: so the go-ahead is said, not just sent.
+# Sent as initial metadata. A Python client sees initial metadata of a refused call too, so their
+# arrival alone says nothing: the key does.
 GO_AHEAD: Final = (("go-ahead", "yes"),)
 
 _MAX_READ_AWAY_SECONDS: Final = 30
+_SHORTEST_PAUSE_SECONDS: Final = 0.1  # between two heartbeats
 
 _Request = TypeVar("_Request")
 _Requests = AsyncIterator[api.UploadRequest] | AsyncIterator[api.PublishRenditionRequest]
 
 
-async def first_of(requests: AsyncIterator[_Request], *, idle_seconds: float) -> _Request | None:
-    """Return the first message, None if there is none. Raises `StreamStalled`."""
+async def next_of(requests: AsyncIterator[_Request], *, idle_seconds: float) -> _Request | None:
+    """Return the next message, None at the end of the stream. Raises `StreamStalled`."""
     try:
         async with asyncio.timeout(idle_seconds):
             return await anext(requests, None)
     except TimeoutError as error:
-        raise StreamStalled from error
+        raise StreamStalled(
+            f"The stream sent nothing for {idle_seconds:g} s: "
+            "send it again over a better connection."
+        ) from error
 
 
 @asynccontextmanager
-async def chunks_in(requests: _Requests) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Yield the chunks of a stream. They come to their end only if the client has said so.
+async def chunks_in(
+    requests: _Requests, *, idle_seconds: float
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Yield the chunks of a stream. They end only where the client has sent a `StreamEnd`.
 
-    grpc.aio shows a client that was killed like one that is done. They raise `StreamBrokeOff`, or
-    `InvalidRequest` for what is neither a chunk nor a fitting end.
+    To grpc.aio the stream of a client that was killed looks like one that has ended. The chunks
+    raise `StreamBrokeOff`, `StreamStalled`, or `InvalidRequest` for a message that is neither a
+    chunk nor the right end.
 
-    After an error, what still comes is taken and dropped, so that the client gets to see why: in
-    Python, while it writes, it would see INTERNAL in place of any other status (grpc/grpc#36066).
+    After an error, the rest of the stream is read and dropped, so that the client sees the reason:
+    a Python client that still writes would see INTERNAL instead (grpc/grpc#36066).
     """
-    stream = _Stream(requests)
+    stream = _Stream(requests, idle_seconds)
     try:
         yield stream.chunks()
     except CallError:
@@ -46,13 +54,14 @@ async def chunks_in(requests: _Requests) -> AsyncIterator[AsyncIterator[bytes]]:
 
 
 class _Stream:
-    def __init__(self, requests: _Requests) -> None:
-        self._requests = requests
+    def __init__(self, requests: _Requests, idle_seconds: float) -> None:
+        self._requests: AsyncIterator[api.UploadRequest | api.PublishRenditionRequest] = requests
+        self._idle_seconds = idle_seconds
         self._has_ended = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
         size_bytes = 0
-        async for request in self._requests:
+        while request := await next_of(self._requests, idle_seconds=self._idle_seconds):
             match request.WhichOneof("part"):
                 case "chunk":
                     size_bytes += len(request.chunk)
@@ -68,7 +77,7 @@ class _Stream:
         raise StreamBrokeOff
 
     async def read_away(self) -> None:
-        """Return at the end; a client that does not come to it has to live with INTERNAL."""
+        """Return at the end of the stream, or after a while: that client then sees INTERNAL."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_MAX_READ_AWAY_SECONDS):
                 while not self._has_ended:
@@ -79,6 +88,39 @@ class _Stream:
 def _check_end(end: api.StreamEnd, size_bytes: int) -> None:
     if end.size_bytes != size_bytes:
         raise InvalidRequest(
-            f"{size_bytes} bytes have come, and the end speaks of {end.size_bytes}: "
+            f"{size_bytes} bytes have arrived, and the end says {end.size_bytes}: "
             "send the number of bytes of all chunks."
         )
+
+
+async def paced(
+    requests: AsyncIterator[_Request], notifier: Notifier, *, longest_pause_seconds: float
+) -> AsyncGenerator[_Request]:
+    """Yield heartbeats until the client ends the stream, ten a second at most.
+
+    A client that sends more of them is slowed down: what is not read fills its window of flow
+    control (RFC 9113, section 5.2). Raises `StreamStalled` after a long pause, and `ShuttingDown`.
+    """
+    with notifier.subscribe(Notifier.END) as news:
+        shutdown = asyncio.ensure_future(news.wait())
+        request: asyncio.Future[_Request | None] | None = None
+        try:
+            while True:
+                request = asyncio.ensure_future(anext(requests, None))
+                await asyncio.wait(
+                    (shutdown, request),
+                    timeout=longest_pause_seconds,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if shutdown.done():
+                    shutdown.result()  # raises ShuttingDown
+                if not request.done():
+                    raise StreamStalled
+                if (message := request.result()) is None:
+                    return
+                yield message
+                await asyncio.wait((shutdown,), timeout=_SHORTEST_PAUSE_SECONDS)
+        finally:
+            shutdown.cancel()
+            if request:
+                request.cancel()

@@ -1,18 +1,16 @@
-"""Everything that the gateway asks of stored videos."""
+"""What the gateway can do with stored videos."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
 
-from video_queue.api.pages import decode_page_token, encode_page_token, page_size_of
+from video_queue.domain.errors import BytesLost
 from video_queue.domain.notifier import Notifier
+from video_queue.domain.ports import Catalog, Files
 from video_queue.domain.renditions import Rendition
 from video_queue.domain.shielded_tasks import ShieldedTasks
 from video_queue.domain.videos import Video, byte_range
-from video_queue.errors import BytesLost
-from video_queue.storage.catalog import Catalog
-from video_queue.storage.files import Files
 
 _log = structlog.get_logger(__name__)
 
@@ -38,17 +36,12 @@ class Library:
         """Return one video. Raises `VideoNotFound`."""
         return await self._catalog.get(video_id)
 
-    async def page(self, page_size: int, page_token: str) -> tuple[list[Video], str]:
-        """Return a page, newest first, and the token of the next one (empty on the last).
-
-        Raises `InvalidRequest`.
-        """
-        before = decode_page_token(page_token) if page_token else None
-        videos, position = await self._catalog.page(page_size_of(page_size), before)
-        return videos, "" if position is None else encode_page_token(position)
+    async def page(self, size: int, before: int | None) -> tuple[list[Video], int | None]:
+        """Return a page, newest first, and the position after which the next one begins."""
+        return await self._catalog.page(size, before)
 
     async def watch(self, video_id: str) -> AsyncGenerator[Video]:
-        """Yield the video as it is, then when it has come on, until its status is final.
+        """Yield the video as it is, then after each change, until its status is final.
 
         Raises `VideoNotFound`, also when it is deleted meanwhile, `TooManyWaiting`, `ShuttingDown`.
         """
@@ -77,7 +70,8 @@ class Library:
             async with self._sources.open(video.id) as source:
                 yield video, source.chunks(positions)
         except BytesLost:
-            await self._catalog.get(video_id)  # deleted just now, it is not lost but not found
+            # Raises VideoNotFound if the video was deleted just now.
+            await self._catalog.get(video_id)
             _log.error("video.source_lost", video=video_id)
             raise
 

@@ -1,14 +1,14 @@
 """Tells the calls that wait for a change that something has changed.
 
 A notification says that there is news, and not what: the subscriber reads the catalog. So a slow
-subscriber misses steps and never the last one, nothing piles up, and the database is the only truth.
+subscriber misses steps and never the last one, nothing piles up, and only the database holds state.
 """
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from video_queue.errors import ShuttingDown, TooManyWaiting
+from video_queue.domain.errors import ShuttingDown, TooManyWaiting
 
 
 class Subscription:

@@ -6,24 +6,21 @@ from dataclasses import asdict
 
 import structlog
 
+from video_queue.domain.ports import Files, Leases
+from video_queue.domain.quota import Quota
 from video_queue.domain.renditions import Rendition, RenditionMetadata
 from video_queue.domain.videos import Clock, Lease, Limits
-from video_queue.storage.files import Files
-from video_queue.storage.incoming_files import IncomingFiles
-from video_queue.storage.leases import Leases
-from video_queue.storage.quota import Quota
 
 _log = structlog.get_logger(__name__)
 
 
 class Publishing:
-    """Takes in renditions, whole or not at all; they are seen when their video is completed."""
+    """Stores renditions, whole or not at all; they are visible when their video is completed."""
 
     def __init__(
         self,
         leases: Leases,
         renditions: Files,
-        incoming_files: IncomingFiles,
         quota: Quota,
         *,
         limits: Limits,
@@ -31,13 +28,12 @@ class Publishing:
     ) -> None:
         self._leases = leases
         self._renditions = renditions
-        self._incoming_files = incoming_files
         self._quota = quota
         self._limits = limits
         self._clock = clock
 
     async def check(self, lease: Lease, metadata: RenditionMetadata) -> None:
-        """Refuse at once. Raises `LeaseLost`, `TooManyRenditions` or `StoreFull`."""
+        """Refuse before the first byte. Raises `LeaseLost`, `TooManyRenditions` or `StoreFull`."""
         await self._leases.check_publish(
             lease, metadata.name, self._limits.renditions, self._clock()
         )
@@ -46,10 +42,10 @@ class Publishing:
     async def receive(
         self, worker: str, lease: Lease, metadata: RenditionMetadata, chunks: AsyncIterator[bytes]
     ) -> Rendition:
-        """Store the rendition in the place of one of the same name, and return it.
+        """Store the rendition, replace one of the same name, and return it.
 
-        Raises what `check` does, `InvalidRequest`, `TooLarge` and `StreamStalled`; then nothing is
-        stored, and one that was there before stays.
+        Raises what `check` does, `InvalidRequest` and `TooLarge`; then nothing is stored, and an
+        earlier one of the same name stays.
         """
         rendition_id = str(uuid.uuid4())
 
@@ -70,7 +66,6 @@ class Publishing:
             await self._renditions.remove(replaced)
             return rendition
 
-        file = self._renditions.incoming(rendition_id)
-        return await self._incoming_files.receive(
-            file, chunks, self._limits.rendition_bytes, record
+        return await self._renditions.receive(
+            rendition_id, chunks, self._limits.rendition_bytes, record
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Self
 
-from video_queue.errors import InvalidRequest
+from video_queue.domain.errors import InvalidRequest
 
 _NAME: Final = re.compile(r"[a-z0-9-]{1,32}")
 _PICTURE: Final = "image/jpeg"

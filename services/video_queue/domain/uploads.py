@@ -1,5 +1,7 @@
 """Receiving a video from its uploader."""
 
+import asyncio
+import hashlib
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -7,28 +9,25 @@ from typing import Final
 
 import structlog
 
+from video_queue.domain.errors import KeyInUse, KeyUsed
 from video_queue.domain.notifier import Notifier
+from video_queue.domain.ports import Catalog, Files
+from video_queue.domain.quota import Quota
 from video_queue.domain.videos import Clock, Limits, Metadata, Video, VideoStatus
-from video_queue.errors import KeyInUse, KeyUsed
-from video_queue.storage.catalog import Catalog
-from video_queue.storage.files import Files
-from video_queue.storage.incoming_files import IncomingFiles
-from video_queue.storage.quota import Quota
 
 _log = structlog.get_logger(__name__)
 
-# A size limit may be the length of an HTTP form, and so much of that may not be the video's.
+# A size limit may be the length of an HTTP form, of which so many bytes may be the form's own.
 _FORM_OVERHEAD_BYTES: Final = 16 * 1024
 
 
 class Uploads:
-    """Takes in videos, whole or not at all."""
+    """Stores videos, whole or not at all."""
 
     def __init__(
         self,
         catalog: Catalog,
         sources: Files,
-        incoming_files: IncomingFiles,
         quota: Quota,
         notifier: Notifier,
         *,
@@ -37,7 +36,6 @@ class Uploads:
     ) -> None:
         self._catalog = catalog
         self._sources = sources
-        self._incoming_files = incoming_files
         self._quota = quota
         self._notifier = notifier
         self._limits = limits
@@ -45,20 +43,21 @@ class Uploads:
         self._under_way: set[tuple[str, str]] = set()
 
     async def check(self, owner: str, metadata: Metadata) -> None:
-        """Refuse at once what need not be read to be refused. Raises as `receive` does."""
+        """Refuse before the first byte what can be refused then. Raises as `receive` does."""
         if metadata.idempotency_key:
             with self._alone(owner, metadata.idempotency_key):
                 if await self._first(owner, metadata):
-                    return  # to be compared, for which there is always room
+                    return  # a repeat is compared and not stored, so it needs no room
         self._quota.check(max(metadata.size_limit_bytes - _FORM_OVERHEAD_BYTES, 1))
 
     async def receive(self, owner: str, metadata: Metadata, chunks: AsyncIterator[bytes]) -> Video:
-        """Store the video and return it. Unless `chunks` comes to its end, nothing is stored.
+        """Store the video and return it. If `chunks` raises, nothing is stored.
 
-        What was uploaded with this key before is returned as it is by now, and not stored again.
+        A repeat of an upload with the same key is compared and not stored: the first one's video is
+        returned, as it is now.
 
-        Raises `InvalidRequest` for a video without bytes, `TooLarge`, `StoreFull`, `StreamStalled`,
-        `KeyInUse` and `KeyUsed`.
+        Raises `InvalidRequest` for a video without bytes, `TooLarge`, `StoreFull`, `KeyInUse` and
+        `KeyUsed`.
         """
         if not metadata.idempotency_key:
             return await self._store(owner, metadata, chunks)
@@ -66,16 +65,16 @@ class Uploads:
             first = await self._first(owner, metadata)
             if not first:
                 return await self._store(owner, metadata, chunks)
-            if not await self._incoming_files.compare(chunks, first.size_bytes, first.sha256):
+            if not await _is_content_of(first, chunks):
                 raise KeyUsed
             _log.info("video.repeated", video=first.id, owner=owner)
             return first
 
     @contextmanager
     def _alone(self, owner: str, key: str) -> Iterator[None]:
-        """Hold a key, so that two attempts at once do not both send all their bytes.
+        """Hold a key, so that of two attempts at once one is refused before it sends its bytes.
 
-        It is for their comfort: that but one is stored is decided by the catalog.
+        This only saves bytes: the catalog is what lets one upload of a key in.
         """
         if (owner, key) in self._under_way:
             raise KeyInUse
@@ -120,5 +119,15 @@ class Uploads:
             _log.info("video.stored", video=video.id, owner=owner, size_bytes=size_bytes)
             return video
 
-        file = self._sources.incoming(video_id)
-        return await self._incoming_files.receive(file, chunks, self._limits.upload_bytes, record)
+        return await self._sources.receive(video_id, chunks, self._limits.upload_bytes, record)
+
+
+async def _is_content_of(video: Video, chunks: AsyncIterator[bytes]) -> bool:
+    """Return whether the chunks are the video's bytes. Stops reading at the first one too many."""
+    size_bytes, sha256 = 0, hashlib.sha256()
+    async for chunk in chunks:
+        size_bytes += len(chunk)
+        if size_bytes > video.size_bytes:
+            return False
+        await asyncio.to_thread(sha256.update, chunk)
+    return (size_bytes, sha256.digest()) == (video.size_bytes, video.sha256)

@@ -8,11 +8,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
+from video_queue.domain.errors import InvalidRequest, RangeNotSatisfiable
 from video_queue.domain.renditions import Rendition
-from video_queue.errors import InvalidRequest, RangeNotSatisfiable
 
 Clock = Callable[[], dt.datetime]
 """Says what time it is, in UTC. Tests bring their own, so that no test has to wait."""
+
+
+def utc_now() -> dt.datetime:
+    """Return the time of the machine's clock."""
+    return dt.datetime.now(dt.UTC)
+
 
 _MAX_FAILURE_REASON_LENGTH: Final = 500
 

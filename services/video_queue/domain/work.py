@@ -1,4 +1,4 @@
-"""The worker's side: claiming a video, reading it, reporting on it. publishing.py has the rest."""
+"""What a worker can do with a video: claim it, read it, report on it; publish: publishing.py."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,13 +6,11 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from video_queue.domain.errors import BytesLost, LeaseLost
 from video_queue.domain.notifier import Notifier
+from video_queue.domain.ports import Catalog, Files, Leases
 from video_queue.domain.shielded_tasks import ShieldedTasks
 from video_queue.domain.videos import Claim, Clock, Lease, Report, VideoStatus
-from video_queue.errors import BytesLost, LeaseLost
-from video_queue.storage.catalog import Catalog
-from video_queue.storage.files import Files
-from video_queue.storage.leases import Leases
 
 _log = structlog.get_logger(__name__)
 
@@ -40,9 +38,9 @@ class Work:
         self._clock = clock
 
     async def claim(self, worker: str, wait_seconds: float) -> Claim | None:
-        """Return a video to work on, or None if there was none in the time waited.
+        """Return a video to work on, or None if there was none in `wait_seconds`.
 
-        A worker that goes away at the wrong moment has claimed all the same: its lease runs out.
+        A worker that is cancelled just then may have claimed all the same; that lease runs out.
         Raises `TooManyWaiting` or `ShuttingDown`.
         """
         deadline = asyncio.get_running_loop().time() + wait_seconds
@@ -73,19 +71,20 @@ class Work:
             async with self._sources.open(video.id) as source:
                 yield source.chunks(range(video.size_bytes))
         except BytesLost:
-            await self._leases.video_under(lease, self._clock())  # deleted just now, it is not lost
+            # Raises LeaseLost if the video was deleted just now.
+            await self._leases.video_under(lease, self._clock())
             _log.error("video.source_lost", video=video.id)
             raise
 
     async def report(self, worker: str, lease: Lease, report: Report) -> None:
-        """Take down a report, and renew the lease if the work goes on.
+        """Store a report, and renew the lease if the work continues.
 
-        Raises `LeaseLost`, or `InvalidRequest` for COMPLETED when there is nothing to see.
+        Raises `LeaseLost`, or `InvalidRequest` for COMPLETED when nothing was published.
         """
         await self._shielded.run(self._report(worker, lease, report))
 
     async def beat(self, worker: str, lease: Lease, report: Report) -> None:
-        """Take down a report that the work goes on. Raises `LeaseLost` or `VideoNotFound`."""
+        """Store a report that the work continues. Raises `LeaseLost` or `VideoNotFound`."""
         try:
             await self.report(worker, lease, report)
         except LeaseLost:
@@ -93,7 +92,7 @@ class Work:
             raise
 
     async def release_lost(self) -> None:
-        """Give back to the queue what was claimed and not finished in time."""
+        """End every lease whose time is over, and put its video back into the queue."""
         await self._shielded.run(self._release_lost())
 
     async def _report(self, worker: str, lease: Lease, report: Report) -> None:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select
 
+from video_queue.domain.errors import KeyUsed, NotTheOwner, RenditionNotFound, VideoNotFound
 from video_queue.domain.renditions import Rendition
 from video_queue.domain.videos import Video, VideoStatus
-from video_queue.errors import KeyUsed, NotTheOwner, RenditionNotFound, VideoNotFound
 from video_queue.storage import key_rows, rendition_rows
 from video_queue.storage.database import Database
 from video_queue.storage.schema import renditions, videos

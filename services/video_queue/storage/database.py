@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from video_queue.domain.errors import CatalogUnavailable, StoreFull
 from video_queue.domain.shielded_tasks import ShieldedTasks
-from video_queue.errors import CatalogUnavailable, StoreFull
 from video_queue.storage.ballast import Ballast
 from video_queue.storage.schema import prepare_schema
 

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from video_queue.errors import KeyInUse
+from video_queue.domain.errors import KeyInUse
 from video_queue.storage.schema import upload_keys
 
 _LIFETIME: Final = dt.timedelta(hours=24) // dt.timedelta(microseconds=1)

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
+from video_queue.domain.errors import InvalidRequest, LeaseLost, TooManyRenditions
 from video_queue.domain.renditions import Rendition
 from video_queue.domain.videos import Claim, Lease, Report, Video, VideoStatus
-from video_queue.errors import InvalidRequest, LeaseLost, TooManyRenditions
 from video_queue.storage import rendition_rows
 from video_queue.storage.catalog import to_microseconds, video_of
 from video_queue.storage.database import Database

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from video_queue.errors import BytesLost, StoreFull
+from video_queue.domain.errors import BytesLost, StoreFull
 
 CHUNK_BYTES: Final = 256 * 1024
 

@@ -1,35 +1,37 @@
 """Everything below the transport, opened and closed in order."""
 
 import datetime as dt
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
-from video_queue.config import Config
+from runtime.errors import StartError
 from video_queue.domain.library import Library
 from video_queue.domain.notifier import Notifier
 from video_queue.domain.publishing import Publishing
+from video_queue.domain.quota import Quota
 from video_queue.domain.shielded_tasks import ShieldedTasks
 from video_queue.domain.uploads import Uploads
 from video_queue.domain.videos import Clock
 from video_queue.domain.work import Work
 from video_queue.storage.ballast import Ballast
 from video_queue.storage.catalog import Catalog
-from video_queue.storage.data_folder import locked
 from video_queue.storage.database import Database
 from video_queue.storage.files import Files
-from video_queue.storage.incoming_files import IncomingFiles
 from video_queue.storage.leases import Leases
-from video_queue.storage.quota import Quota
+from video_queue.storage.settings import Settings
 
 _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """What the servicer calls, and what is shared by its parts."""
+    """What the servicer calls, and what its parts share."""
 
     uploads: Uploads
     publishing: Publishing
@@ -40,40 +42,69 @@ class Store:
 
 
 @asynccontextmanager
-async def opened(config: Config, clock: Clock) -> AsyncIterator[Store]:
+async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
     """Yield the store; at the end, finish what was begun and close the database.
 
     Raises `StartError` or `CatalogUnavailable`.
     """
     shielded = ShieldedTasks()
-    with locked(config.data):
-        async with Database.opened(config.database_url, shielded, Ballast(config.data)) as database:
+    with _locked(settings.data):
+        async with Database.opened(
+            settings.database_url, shielded, Ballast(settings.data)
+        ) as database:
             try:
-                yield await _prepared(config, database, shielded, clock)
+                yield await _prepared(settings, database, shielded, clock)
             finally:
                 await shielded.finish()
 
 
 async def _prepared(
-    config: Config, database: Database, shielded: ShieldedTasks, clock: Clock
+    settings: Settings, database: Database, shielded: ShieldedTasks, clock: Clock
 ) -> Store:
     catalog = Catalog(database)
-    leases = Leases(database, dt.timedelta(seconds=config.lease_seconds), config.max_attempts)
-    quota = Quota(config.quota_bytes, await catalog.total_bytes())
-    notifier = Notifier(config.max_waiting)
-    sources = Files(config.data, "sources", quota)
-    renditions = Files(config.data, "renditions", quota)
+    leases = Leases(database, dt.timedelta(seconds=settings.lease_seconds), settings.max_attempts)
+    quota = Quota(settings.quota_bytes, await catalog.total_bytes())
+    notifier = Notifier(settings.max_waiting)
+    sources = Files(settings.data, "sources", quota, shielded)
+    renditions = Files(settings.data, "renditions", quota, shielded)
     swept = await sources.sweep(catalog.known_videos)
     swept += await renditions.sweep(catalog.known_renditions)
     if swept:
         _log.warning("files.swept", files=swept)
-    incoming_files = IncomingFiles(quota, shielded, idle_seconds=config.idle_seconds)
-    limits = config.limits
+    limits = settings.limits
     return Store(
-        Uploads(catalog, sources, incoming_files, quota, notifier, limits=limits, clock=clock),
-        Publishing(leases, renditions, incoming_files, quota, limits=limits, clock=clock),
+        Uploads(catalog, sources, quota, notifier, limits=limits, clock=clock),
+        Publishing(leases, renditions, quota, limits=limits, clock=clock),
         Library(catalog, sources, renditions, notifier, shielded),
         Work(catalog, leases, sources, renditions, notifier, shielded, clock=clock),
         notifier,
         quota,
     )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Make the folder if needed, and lock it. Raises `StartError` when another process has it.
+
+    Each of two processes would remove the other's unfinished uploads at its start. The kernel
+    releases the lock when the process ends, however it ends.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartError(
+            f"{folder} cannot be written ({error.strerror}): "
+            "set VIDEO_QUEUE_DATA to a folder that belongs to this user."
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StartError(
+                f"{folder} is in use by another video queue: "
+                "stop that one, or set VIDEO_QUEUE_DATA to another folder."
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)

@@ -20,11 +20,13 @@ import pytest
 from pki.authority import Authority
 from pki.identities import identity_named
 from pki.identity_folder import write_identity
+from video_queue.api.service import open_service
 from video_queue.config import Config
 from video_queue.domain.renditions import Rendition, RenditionMetadata
 from video_queue.domain.videos import Claim, Lease, Limits, Metadata, Video
 from video_queue.server import running
 from video_queue.storage import store
+from video_queue.storage.settings import Settings
 from video_queue.storage.store import Store
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
 
@@ -53,14 +55,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
+def settings(tmp_path: Path) -> Settings:
     """Settings that differ from the defaults by being small."""
-    variables = {
-        "VIDEO_QUEUE_LISTEN": "127.0.0.1:0",
-        "VIDEO_QUEUE_IDENTITY": str(tmp_path / "certs" / "video-queue"),
-        "VIDEO_QUEUE_DATA": str(tmp_path / "data"),
-        "VIDEO_QUEUE_SHUTDOWN_GRACE_SECONDS": "5",
-    }
     limits = Limits(
         upload_bytes=3_000_000,
         title_length=200,
@@ -69,14 +65,29 @@ def config(tmp_path: Path) -> Config:
         renditions=3,
     )
     return dataclasses.replace(
-        Config.from_environment(variables), limits=limits, quota_bytes=10_000_000, max_waiting=3
+        Settings.from_environment({"VIDEO_QUEUE_DATA": str(tmp_path / "data")}),
+        limits=limits,
+        quota_bytes=10_000_000,
+        max_waiting=3,
     )
 
 
 @pytest.fixture
-def opened(config: Config, clock: Clock) -> Callable[[], AbstractAsyncContextManager[Store]]:
+def config(tmp_path: Path, settings: Settings) -> Config:
+    """A server on a free port of loopback."""
+    variables = {
+        "VIDEO_QUEUE_LISTEN": "127.0.0.1:0",
+        "VIDEO_QUEUE_IDENTITY": str(tmp_path / "certs" / "video-queue"),
+        "VIDEO_QUEUE_DATA": str(settings.data),
+        "VIDEO_QUEUE_SHUTDOWN_GRACE_SECONDS": "5",
+    }
+    return dataclasses.replace(Config.from_environment(variables), service=settings)
+
+
+@pytest.fixture
+def opened(settings: Settings, clock: Clock) -> Callable[[], AbstractAsyncContextManager[Store]]:
     """Open the store; a second time after the first is a restart."""
-    return lambda: store.opened(config, clock)
+    return lambda: store.opened(settings, clock)
 
 
 @pytest.fixture
@@ -168,10 +179,15 @@ def certs(tmp_path: Path, authority: Authority) -> Path:
 
 
 @pytest.fixture
-async def clients(config: Config, certs: Path, clock: Clock) -> AsyncIterator[Clients]:
+async def clients(
+    config: Config, settings: Settings, certs: Path, clock: Clock
+) -> AsyncIterator[Clients]:
     """A running server, seen from outside."""
     identity = load_identity(config.identity, roles=frozenset({Role.SERVER}))
-    async with running(config, IdentitySource(identity), clock=clock) as address:
+    async with (
+        open_service(settings, clock=clock) as service,
+        running(config, IdentitySource(identity), service) as address,
+    ):
         yield Clients(str(address), certs)
 
 

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from tests.unit.video_queue.conftest import OWNER, upload
-from video_queue.config import Config
 from video_queue.storage import rendition_rows
 from video_queue.storage.ballast import Ballast
+from video_queue.storage.settings import Settings
 from video_queue.storage.store import Store
 
 
@@ -57,14 +57,14 @@ def test_after_a_restart_on_a_full_disk_the_ballast_is_still_there(
 
 
 async def test_on_a_full_disk_a_video_can_be_deleted(
-    queue: Store, config: Config, monkeypatch: pytest.MonkeyPatch
+    queue: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database has no room for as long as the ballast is on the disk."""
     video = await upload(queue)
     drop = rendition_rows.drop
 
     def full_until_it_is_dropped(*arguments: object) -> object:
-        if (config.data / ".ballast").exists():
+        if (settings.data / ".ballast").exists():
             cause = sqlite3.OperationalError("database or disk is full")
             cause.sqlite_errorcode = sqlite3.SQLITE_FULL
             raise OperationalError("DELETE", {}, cause)
@@ -72,6 +72,6 @@ async def test_on_a_full_disk_a_video_can_be_deleted(
 
     monkeypatch.setattr(rendition_rows, "drop", full_until_it_is_dropped)
     await queue.library.delete(video.id, OWNER)
-    assert await queue.library.page(1, "") == ([], "")
+    assert await queue.library.page(1, None) == ([], None)
     await upload(queue)
-    assert (config.data / ".ballast").exists()  # for the next time
+    assert (settings.data / ".ballast").exists()  # for the next time

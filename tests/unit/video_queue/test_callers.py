@@ -7,7 +7,7 @@ import pytest
 from tests.unit.mtls.peers import peer as peer_named
 from tests.unit.video_queue.conftest import OWNER
 from video_queue.api import callers
-from video_queue.errors import NotTheGateway
+from video_queue.domain.errors import MayNotActForOthers
 
 
 class Call:
@@ -31,5 +31,5 @@ def test_the_gateway_is_believed_for_whom_it_calls(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("peer", ["transcoder", "client/uploader", "gateway/other", "x/gateway"])
 def test_nobody_else_is(monkeypatch: pytest.MonkeyPatch, peer: str) -> None:
     """Even if the policy let it call: this is the second lock."""
-    with pytest.raises(NotTheGateway):
+    with pytest.raises(MayNotActForOthers):
         person_behind(monkeypatch, peer)

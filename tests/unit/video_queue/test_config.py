@@ -12,18 +12,19 @@ NEEDED = {"VIDEO_QUEUE_IDENTITY": "/certs", "VIDEO_QUEUE_DATA": "/data"}
 
 def test_two_variables_are_enough() -> None:
     config = Config.from_environment(NEEDED)
+    settings = config.service
     assert config.identity == Path("/certs")
-    assert config.database_url == "sqlite:////data/video-queue.db"
-    assert config.limits.upload_bytes == 4 * 1024**3
-    assert (config.limits.rendition_bytes, config.limits.renditions) == (4 * 1024**3, 16)
-    assert config.quota_bytes == 50 * 1024**3
-    assert (config.lease_seconds, config.max_attempts) == (30, 3)
+    assert settings.database_url == "sqlite:////data/video-queue.db"
+    assert settings.limits.upload_bytes == 4 * 1024**3
+    assert (settings.limits.rendition_bytes, settings.limits.renditions) == (4 * 1024**3, 16)
+    assert settings.quota_bytes == 50 * 1024**3
+    assert (settings.lease_seconds, settings.max_attempts) == (30, 3)
 
 
 def test_the_database_password_is_not_shown() -> None:
     url = "postgresql+psycopg://user:secret@db/videos"
     config = Config.from_environment({**NEEDED, "VIDEO_QUEUE_DATABASE_URL": url})
-    assert config.database_url == url
+    assert config.service.database_url == url
     assert "secret" not in repr(config)
 
 

@@ -23,22 +23,22 @@ from tests.unit.video_queue.conftest import (
     publish,
     upload,
 )
-from video_queue.config import Config
+from video_queue.domain.errors import CatalogUnavailable, StoreFull
 from video_queue.domain.shielded_tasks import ShieldedTasks
 from video_queue.domain.videos import Report, VideoStatus
-from video_queue.errors import CatalogUnavailable, StoreFull
 from video_queue.storage import store
 from video_queue.storage.ballast import Ballast
 from video_queue.storage.database import Database
 from video_queue.storage.schema import schema_version
+from video_queue.storage.settings import Settings
 from video_queue.storage.store import Store
 
 
 @pytest.fixture
-async def database(config: Config) -> AsyncIterator[Database]:
-    config.data.mkdir()
+async def database(settings: Settings) -> AsyncIterator[Database]:
+    settings.data.mkdir()
     async with Database.opened(
-        config.database_url, ShieldedTasks(), Ballast(config.data)
+        settings.database_url, ShieldedTasks(), Ballast(settings.data)
     ) as database:
         yield database
 
@@ -59,15 +59,15 @@ async def test_a_commit_survives_a_power_cut(
     assert await database.read(lambda c: c.execute(query).scalar_one()) == value
 
 
-async def test_a_database_of_another_version_is_refused(config: Config, clock: Clock) -> None:
-    async with store.opened(config, clock):
+async def test_a_database_of_another_version_is_refused(settings: Settings, clock: Clock) -> None:
+    async with store.opened(settings, clock):
         pass
     async with Database.opened(
-        config.database_url, ShieldedTasks(), Ballast(config.data)
+        settings.database_url, ShieldedTasks(), Ballast(settings.data)
     ) as database:
         await database.write(lambda c: c.execute(update(schema_version).values(version=99)))
     with pytest.raises(StartError, match="version 99 and this program needs 1"):
-        async with store.opened(config, clock):
+        async with store.opened(settings, clock):
             pass
 
 
@@ -90,7 +90,7 @@ async def upload_and_repeat(queue: Store) -> None:
 
 
 async def test_no_query_of_a_call_reads_the_whole_table(
-    queue: Store, monkeypatch: pytest.MonkeyPatch, config: Config, clock: Clock
+    queue: Store, monkeypatch: pytest.MonkeyPatch, settings: Settings, clock: Clock
 ) -> None:
     statements: list[tuple[str, Any]] = []
 
@@ -101,19 +101,19 @@ async def test_no_query_of_a_call_reads_the_whole_table(
     event.listen(Engine, "before_cursor_execute", note)
     try:
         video = await upload(queue)
-        await queue.library.page(1, "")
-        await queue.library.page(1, "")
+        await queue.library.page(1, None)
+        await queue.library.page(1, None)
         await claim(queue)
-        clock.advance(config.lease_seconds)
+        clock.advance(settings.lease_seconds)
         await queue.work.claim("worker", 0)
         await work_to_completion(queue)
-        await queue.library.page(1, "")
+        await queue.library.page(1, None)
         await queue.library.delete(video.id, OWNER)
         await upload_and_repeat(queue)
     finally:
         event.remove(Engine, "before_cursor_execute", note)
     assert len(statements) >= 8
-    with closing(sqlite3.connect(config.data / "video-queue.db")) as connection:
+    with closing(sqlite3.connect(settings.data / "video-queue.db")) as connection:
         for statement, parameters in statements:
             plan = connection.execute("EXPLAIN QUERY PLAN " + statement, parameters).fetchall()
             steps = [row[3] for row in plan]
@@ -159,14 +159,14 @@ async def test_writes_take_turns(database: Database) -> None:
 
 
 async def test_another_program_cannot_write_in_the_middle_of_a_write(
-    database: Database, config: Config
+    database: Database, settings: Settings
 ) -> None:
     """Or a transaction that has read would fail at its own write, with SQLITE_BUSY_SNAPSHOT."""
 
     def read_then_write(connection: Connection) -> None:
         version_in(connection)
         with (
-            closing(sqlite3.connect(config.data / "video-queue.db", timeout=0)) as other,
+            closing(sqlite3.connect(settings.data / "video-queue.db", timeout=0)) as other,
             pytest.raises(sqlite3.OperationalError, match="locked"),
         ):
             other.execute("UPDATE schema_version SET version = 9")

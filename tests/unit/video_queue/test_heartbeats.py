@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.unit.video_queue.conftest import until
-from video_queue.api import heartbeats
-from video_queue.api.heartbeats import paced
+from video_queue.api import streams
+from video_queue.api.streams import paced
+from video_queue.domain.errors import ShuttingDown, StreamStalled, TooManyWaiting
 from video_queue.domain.notifier import Notifier
-from video_queue.errors import ShuttingDown, StreamStalled, TooManyWaiting
 
 
 async def silence() -> AsyncIterator[str]:
@@ -29,7 +29,7 @@ async def test_a_flood_is_read_at_the_pace_of_the_pauses() -> None:
     for _ in range(4):
         await anext(requests)
     took = asyncio.get_running_loop().time() - begun
-    assert took >= 3 * heartbeats._SHORTEST_PAUSE_SECONDS - 0.01  # noqa: SLF001  a lower bound
+    assert took >= 3 * streams._SHORTEST_PAUSE_SECONDS - 0.01  # noqa: SLF001  a lower bound
     await requests.aclose()
 
 
@@ -62,7 +62,7 @@ async def test_a_stream_is_sent_away_at_the_end() -> None:
 async def test_the_pause_after_a_heartbeat_is_cut_short_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(heartbeats, "_SHORTEST_PAUSE_SECONDS", 3600)
+    monkeypatch.setattr(streams, "_SHORTEST_PAUSE_SECONDS", 3600)
     requests = paced(flood(), notifier := Notifier(1), longest_pause_seconds=3600)
     await anext(requests)
     notifier.close()

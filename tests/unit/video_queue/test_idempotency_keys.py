@@ -23,10 +23,10 @@ from tests.unit.video_queue.conftest import (
 )
 from tests.unit.video_queue.test_servicer import FOR_OWNER, failure, parts, send
 from tests.unit.video_queue.test_servicer import upload as upload_over_grpc
-from video_queue.config import Config
+from video_queue.domain.errors import KeyInUse, KeyUsed, StoreFull
 from video_queue.domain.videos import Metadata, Report, Video, VideoStatus
-from video_queue.errors import KeyInUse, KeyUsed, StoreFull
 from video_queue.storage.catalog import Catalog
+from video_queue.storage.settings import Settings
 from video_queue.storage.store import Store
 
 Opened = Callable[[], AbstractAsyncContextManager[Store]]
@@ -45,28 +45,28 @@ async def upload(
 
 
 async def stored(queue: Store) -> list[Video]:
-    videos, _ = await queue.library.page(0, "")
+    videos, _ = await queue.library.page(50, None)
     return videos
 
 
-def rows_of_keys(config: Config) -> int:
-    with closing(sqlite3.connect(config.data / "video-queue.db")) as connection:
+def rows_of_keys(settings: Settings) -> int:
+    with closing(sqlite3.connect(settings.data / "video-queue.db")) as connection:
         (count,) = connection.execute("SELECT count(*) FROM upload_keys").fetchone()
         return int(count)
 
 
-async def test_a_repeat_is_answered_with_the_same_video(queue: Store, config: Config) -> None:
+async def test_a_repeat_is_answered_with_the_same_video(queue: Store, settings: Settings) -> None:
     first = await upload(queue)
     assert await upload(queue) == first
     assert await stored(queue) == [first]
-    assert files_in(config.data) == [first.id]
+    assert files_in(settings.data) == [first.id]
     assert queue.quota.used_bytes == len(b"bytes")
 
 
-async def test_uploads_without_a_key_are_two(queue: Store, config: Config) -> None:
+async def test_uploads_without_a_key_are_two(queue: Store, settings: Settings) -> None:
     first, second = await upload(queue, metadata=METADATA), await upload(queue, metadata=METADATA)
     assert await stored(queue) == [second, first]
-    assert rows_of_keys(config) == 0
+    assert rows_of_keys(settings) == 0
 
 
 async def test_a_repeat_shows_the_video_as_it_is_by_now(queue: Store) -> None:
@@ -81,14 +81,14 @@ async def test_a_repeat_shows_the_video_as_it_is_by_now(queue: Store) -> None:
 
 @pytest.mark.parametrize("content", [b"byte", b"bytes!", b"bites", b"b"])
 async def test_the_key_of_other_bytes_is_refused(
-    queue: Store, config: Config, content: bytes
+    queue: Store, settings: Settings, content: bytes
 ) -> None:
     first = await upload(queue)
     await queue.uploads.check(OWNER, KEYED)  # so far it could be a repeat
     with pytest.raises(KeyUsed):
         await queue.uploads.receive(OWNER, KEYED, chunks_of(content))
     assert await stored(queue) == [first]
-    assert files_in(config.data) == [first.id]
+    assert files_in(settings.data) == [first.id]
 
 
 async def test_bytes_that_are_too_many_are_not_all_read(queue: Store) -> None:
@@ -145,56 +145,58 @@ async def test_while_the_first_is_under_way_a_repeat_is_refused(queue: Store) ->
     assert await upload(queue) == video
 
 
-async def test_what_was_not_stored_is_not_remembered(queue: Store, config: Config) -> None:
+async def test_what_was_not_stored_is_not_remembered(queue: Store, settings: Settings) -> None:
     async def broken_off() -> AsyncIterator[bytes]:
         yield b"by"
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
         await queue.uploads.receive(OWNER, KEYED, broken_off())
-    assert rows_of_keys(config) == 0
+    assert rows_of_keys(settings) == 0
     video = await upload(queue, b"other bytes")
     assert await stored(queue) == [video]
 
 
 async def test_the_catalog_lets_one_in_when_two_come_to_their_end(
-    queue: Store, config: Config, monkeypatch: pytest.MonkeyPatch
+    queue: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first client goes away while its video is being recorded, and comes back at once."""
-    at_the_row, go_on = asyncio.Event(), asyncio.Event()
+    at_the_row: asyncio.Queue[None] = asyncio.Queue()
+    go_on = asyncio.Event()
     add = Catalog.add
 
     async def slow_add(catalog: Catalog, *row: Any) -> None:
-        at_the_row.set()
+        at_the_row.put_nowait(None)
         await go_on.wait()
         await add(catalog, *row)
 
     with monkeypatch.context() as patched:
         patched.setattr(Catalog, "add", slow_add)
         first = asyncio.create_task(upload(queue))
-        await at_the_row.wait()
+        await at_the_row.get()
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
         second = asyncio.create_task(upload(queue))
+        await at_the_row.get()
         go_on.set()
         with pytest.raises(KeyInUse):
             await second
     (video,) = await stored(queue)
     assert await upload(queue) == video
-    assert files_in(config.data) == [video.id]
+    assert files_in(settings.data) == [video.id]
     assert queue.quota.used_bytes == len(b"bytes")
 
 
 async def test_key_and_video_are_stored_together_or_not_at_all(
-    queue: Store, config: Config, monkeypatch: pytest.MonkeyPatch
+    queue: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = await upload(queue, metadata=METADATA)
     with monkeypatch.context() as patched:
         patched.setattr(uuid, "uuid4", lambda: uuid.UUID(taken.id))
         with pytest.raises(IntegrityError):
             await upload(queue)
-    assert rows_of_keys(config) == 0
+    assert rows_of_keys(settings) == 0
     assert len({video.id for video in (taken, await upload(queue))}) == 2
 
 
@@ -226,7 +228,7 @@ async def test_a_key_survives_a_restart(opened: Opened) -> None:
 
 
 async def test_a_key_is_known_for_a_day_and_then_dropped(
-    queue: Store, config: Config, clock: Clock
+    queue: Store, settings: Settings, clock: Clock
 ) -> None:
     """Injected: a clock that goes forward. A clock that jumps by a day forgets all keys."""
     first = await upload(queue)
@@ -237,15 +239,15 @@ async def test_a_key_is_known_for_a_day_and_then_dropped(
     assert await stored(queue) == [second, first]
     clock.advance(DAY)
     await upload(queue, metadata=dataclasses.replace(KEYED, idempotency_key="another"))
-    assert rows_of_keys(config) == 1
+    assert rows_of_keys(settings) == 1
 
 
 async def test_a_database_from_before_there_were_keys_gets_them(
-    opened: Opened, config: Config
+    opened: Opened, settings: Settings
 ) -> None:
     async with opened() as queue:
         old = await upload(queue, metadata=METADATA)
-    with closing(sqlite3.connect(config.data / "video-queue.db")) as connection:
+    with closing(sqlite3.connect(settings.data / "video-queue.db")) as connection:
         connection.execute("DROP TABLE upload_keys")
     async with opened() as queue:
         new = await upload(queue)

@@ -23,11 +23,11 @@ from hypothesis.stateful import (
 )
 
 from tests.unit.video_queue.conftest import OWNER, Clock, publish, until, upload
-from video_queue.config import Config
+from video_queue.domain.errors import InvalidRequest, LeaseLost, VideoNotFound
 from video_queue.domain.renditions import Rendition, RenditionMetadata
 from video_queue.domain.videos import Lease, Report, VideoStatus
-from video_queue.errors import InvalidRequest, LeaseLost, VideoNotFound
 from video_queue.storage import store
+from video_queue.storage.settings import Settings
 
 LEASE = dt.timedelta(seconds=30)
 MAX_ATTEMPTS = 3
@@ -100,11 +100,9 @@ class Leases(RuleBasedStateMachine):
         self._open()
 
     def _open(self) -> None:
-        config = Config.from_environment(
-            {"VIDEO_QUEUE_DATA": str(self.data), "VIDEO_QUEUE_IDENTITY": str(Path())}
-        )
+        small = Settings.from_environment({"VIDEO_QUEUE_DATA": str(self.data)})
         self.stack = AsyncExitStack()
-        opened = self.stack.enter_async_context(store.opened(config, self.clock))
+        opened = self.stack.enter_async_context(store.opened(small, self.clock))
         self.queue = self.runner.run(opened)
 
     def teardown(self) -> None:
@@ -289,7 +287,7 @@ class Leases(RuleBasedStateMachine):
     @invariant()
     def none_is_lost_and_what_is_deleted_stays_away(self) -> None:
         if hasattr(self, "queue"):
-            videos, _ = self.runner.run(self.queue.library.page(200, ""))
+            videos, _ = self.runner.run(self.queue.library.page(200, None))
             assert [video.id for video in reversed(videos)] == list(self.models)
 
     @invariant()

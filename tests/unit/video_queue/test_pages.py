@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from video_queue.api.pages import decode_page_token, encode_page_token, page_size_of
-from video_queue.errors import InvalidRequest
+from video_queue.domain.errors import InvalidRequest
 
 positions = st.integers(1, 2**63 - 1)
 

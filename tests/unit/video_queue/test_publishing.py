@@ -20,10 +20,7 @@ from tests.unit.video_queue.conftest import (
     until,
     upload,
 )
-from video_queue.config import Config
-from video_queue.domain.renditions import RenditionMetadata
-from video_queue.domain.videos import Lease, Report, VideoStatus
-from video_queue.errors import (
+from video_queue.domain.errors import (
     BytesLost,
     CatalogUnavailable,
     InvalidRequest,
@@ -33,7 +30,10 @@ from video_queue.errors import (
     TooLarge,
     TooManyRenditions,
 )
+from video_queue.domain.renditions import RenditionMetadata
+from video_queue.domain.videos import Lease, Report, VideoStatus
 from video_queue.storage.leases import Leases
+from video_queue.storage.settings import Settings
 from video_queue.storage.store import Store
 
 Opened = Callable[[], AbstractAsyncContextManager[Store]]
@@ -45,8 +45,8 @@ METADATA = RenditionMetadata(
 )
 
 
-def bytes_on_disk(config: Config) -> int:
-    folders = (config.data / name for name in ("incoming", "sources", "renditions"))
+def bytes_on_disk(settings: Settings) -> int:
+    folders = (settings.data / name for name in ("incoming", "sources", "renditions"))
     return sum(path.stat().st_size for folder in folders for path in folder.iterdir())
 
 
@@ -78,7 +78,7 @@ async def test_nothing_is_seen_before_the_video_is_completed(queue: Store) -> No
     seen = await queue.library.get(video.id)
     assert seen.renditions == (large, small)
     assert await read(queue, video.id, "360p") == b"small"
-    assert await queue.library.page(1, "") == ([seen], "")
+    assert await queue.library.page(1, None) == ([seen], None)
 
 
 async def test_renditions_survive_a_restart(opened: Opened) -> None:
@@ -102,7 +102,7 @@ async def test_a_list_has_all_renditions_in_one_query_more(queue: Store) -> None
 
     event.listen(Engine, "before_cursor_execute", note)
     try:
-        videos, _ = await queue.library.page(5, "")
+        videos, _ = await queue.library.page(5, None)
     finally:
         event.remove(Engine, "before_cursor_execute", note)
     assert [len(video.renditions) for video in videos] == [2] * 5
@@ -120,20 +120,20 @@ async def test_nothing_to_see_cannot_be_completed(queue: Store) -> None:
     await queue.work.report("worker", current.lease, COMPLETED)
 
 
-async def test_the_same_name_again_replaces(queue: Store, config: Config) -> None:
+async def test_the_same_name_again_replaces(queue: Store, settings: Settings) -> None:
     video = await upload(queue, b"source")
     lease = (await claim(queue)).lease
     await publish(queue, lease, b"the first, which is longer")
     second = await publish(queue, lease, b"the second")
-    assert files_in(config.data) == sorted([video.id, second.id])
-    assert queue.quota.used_bytes == bytes_on_disk(config)
+    assert files_in(settings.data) == sorted([video.id, second.id])
+    assert queue.quota.used_bytes == bytes_on_disk(settings)
     await queue.work.report("worker", lease, COMPLETED)
     assert await read(queue, video.id, "360p") == b"the second"
 
 
 @pytest.mark.parametrize("end", ["failed", "lost", "deleted"])
 async def test_what_was_published_in_vain_is_gone(
-    queue: Store, config: Config, clock: Clock, end: str
+    queue: Store, settings: Settings, clock: Clock, end: str
 ) -> None:
     video = await upload(queue, b"source")
     lease = (await claim(queue)).lease
@@ -143,24 +143,24 @@ async def test_what_was_published_in_vain_is_gone(
         case "failed":
             await queue.work.report("worker", lease, FAILED)
         case "lost":
-            clock.advance(config.lease_seconds)
+            clock.advance(settings.lease_seconds)
             await queue.work.release_lost()
         case "deleted":
             await queue.library.delete(video.id, OWNER)
-    assert files_in(config.data) == ([] if end == "deleted" else [video.id])
-    assert queue.quota.used_bytes == bytes_on_disk(config)
+    assert files_in(settings.data) == ([] if end == "deleted" else [video.id])
+    assert queue.quota.used_bytes == bytes_on_disk(settings)
     with pytest.raises(LeaseLost):
         await publish(queue, lease)
-    assert queue.quota.used_bytes == bytes_on_disk(config)
+    assert queue.quota.used_bytes == bytes_on_disk(settings)
 
 
 async def test_renditions_are_those_of_the_lease_that_completed(
-    queue: Store, config: Config, clock: Clock
+    queue: Store, settings: Settings, clock: Clock
 ) -> None:
     video = await upload(queue)
     late = (await claim(queue)).lease
     await publish(queue, late, b"late", name="late")
-    clock.advance(config.lease_seconds)
+    clock.advance(settings.lease_seconds)
     current = (await claim(queue)).lease
     await publish(queue, current, b"current", name="current")
     with pytest.raises(LeaseLost):
@@ -168,28 +168,28 @@ async def test_renditions_are_those_of_the_lease_that_completed(
     await queue.work.report("worker", current, COMPLETED)
     (rendition,) = (await queue.library.get(video.id)).renditions
     assert rendition.name == "current"
-    assert files_in(config.data) == sorted([video.id, rendition.id])
+    assert files_in(settings.data) == sorted([video.id, rendition.id])
 
 
 async def test_a_lease_that_ends_while_the_bytes_come_is_found_out(
-    queue: Store, config: Config, clock: Clock
+    queue: Store, settings: Settings, clock: Clock
 ) -> None:
     video = await upload(queue)
     lease = (await claim(queue)).lease
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"in time"
-        clock.advance(config.lease_seconds)
+        clock.advance(settings.lease_seconds)
         yield b"too late"
 
     with pytest.raises(LeaseLost):
         await queue.publishing.receive("worker", lease, METADATA, slow())
-    assert files_in(config.data) == [video.id]
-    assert queue.quota.used_bytes == bytes_on_disk(config)
+    assert files_in(settings.data) == [video.id]
+    assert queue.quota.used_bytes == bytes_on_disk(settings)
 
 
 async def test_a_rendition_that_breaks_off_leaves_the_one_before(
-    queue: Store, config: Config
+    queue: Store, settings: Settings
 ) -> None:
     video = await upload(queue)
     lease = (await claim(queue)).lease
@@ -201,64 +201,64 @@ async def test_a_rendition_that_breaks_off_leaves_the_one_before(
 
     with pytest.raises(ConnectionResetError):
         await queue.publishing.receive("worker", lease, METADATA, broken_off())
-    assert files_in(config.data) == sorted([video.id, before.id])
+    assert files_in(settings.data) == sorted([video.id, before.id])
     await queue.work.report("worker", lease, COMPLETED)
     assert await read(queue, video.id, "360p") == b"rendition"
 
 
 async def test_a_video_has_so_many_renditions_and_not_one_more(
-    queue: Store, config: Config
+    queue: Store, settings: Settings
 ) -> None:
     await upload(queue)
     lease = (await claim(queue)).lease
-    for number in range(config.limits.renditions):
+    for number in range(settings.limits.renditions):
         await publish(queue, lease, name=f"{number}")
-    stored = files_in(config.data)
+    stored = files_in(settings.data)
     with pytest.raises(TooManyRenditions):
         await publish(queue, lease, name="one-more")
     with pytest.raises(TooManyRenditions):
         await queue.publishing.check(lease, METADATA)
-    assert files_in(config.data) == stored
+    assert files_in(settings.data) == stored
     await publish(queue, lease, name="0")  # in the place of another
 
 
-async def test_the_size_limit_is_met_to_the_byte(queue: Store, config: Config) -> None:
+async def test_the_size_limit_is_met_to_the_byte(queue: Store, settings: Settings) -> None:
     video = await upload(queue)
     lease = (await claim(queue)).lease
-    limit = config.limits.rendition_bytes
+    limit = settings.limits.rendition_bytes
     with pytest.raises(TooLarge, match=str(limit)):
         await publish(queue, lease, b"x" * limit, b"y")
-    assert files_in(config.data) == [video.id]
+    assert files_in(settings.data) == [video.id]
     assert (await publish(queue, lease, b"x" * limit)).size_bytes == limit
 
 
-async def test_renditions_count_towards_the_quota(queue: Store, config: Config) -> None:
+async def test_renditions_count_towards_the_quota(queue: Store, settings: Settings) -> None:
     await upload(queue, b"x" * 3_000_000)
     await upload(queue, b"x" * 3_000_000)
     video = await upload(queue, b"x" * 2_500_000)
     leases = [(await claim(queue)).lease for _ in range(3)]
-    stored = files_in(config.data)
+    stored = files_in(settings.data)
     with pytest.raises(StoreFull):
         await publish(queue, leases[2], b"x" * 1_500_001)
-    assert files_in(config.data) == stored
+    assert files_in(settings.data) == stored
     await publish(queue, leases[2], b"x" * 1_500_000)
     with pytest.raises(StoreFull):
         await queue.publishing.check(leases[2], METADATA)
     await queue.library.delete(video.id, OWNER)
     await publish(queue, leases[0], b"x" * 2_000_000)
-    assert queue.quota.used_bytes == bytes_on_disk(config) == 8_000_000
+    assert queue.quota.used_bytes == bytes_on_disk(settings) == 8_000_000
 
 
 @pytest.mark.parametrize("call", ["write", "fsync"])
 async def test_a_full_disk_refuses_and_all_else_goes_on(
-    queue: Store, config: Config, monkeypatch: pytest.MonkeyPatch, call: str
+    queue: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
     """What is there is read, completed and deleted."""
     kept_id = await completed(queue, one=b"to stay")
     gone = await upload(queue)
     lease = (await claim(queue)).lease
     await publish(queue, lease, name="before")
-    stored = files_in(config.data)
+    stored = files_in(settings.data)
 
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -269,31 +269,31 @@ async def test_a_full_disk_refuses_and_all_else_goes_on(
             await upload(queue)
         with pytest.raises(StoreFull):
             await publish(queue, lease)
-        assert files_in(config.data) == stored
+        assert files_in(settings.data) == stored
         assert await read(queue, kept_id, "one") == b"to stay"
         await queue.work.report("worker", lease, COMPLETED)
         await queue.library.delete(gone.id, OWNER)
-    assert queue.quota.used_bytes == bytes_on_disk(config)
+    assert queue.quota.used_bytes == bytes_on_disk(settings)
 
 
 async def test_the_last_of_the_disk_is_left_to_the_database(
-    queue: Store, config: Config, monkeypatch: pytest.MonkeyPatch
+    queue: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Deleting needs room in its journal, so uploads stop before the disk is full."""
     video = await upload(queue)
-    disk = os.statvfs(config.data)
+    disk = os.statvfs(settings.data)
     nearly_full = os.statvfs_result((*disk[:4], 1, *disk[5:]))
     with monkeypatch.context() as patched:
         patched.setattr(os, "fstatvfs", lambda _descriptor: nearly_full)
         with pytest.raises(StoreFull):
             await upload(queue)
-        assert files_in(config.data) == [video.id]
+        assert files_in(settings.data) == [video.id]
         await queue.library.delete(video.id, OWNER)
     await upload(queue)
 
 
 async def test_a_rendition_whose_row_is_in_doubt_is_left_to_the_next_start(
-    opened: Opened, config: Config, monkeypatch: pytest.MonkeyPatch
+    opened: Opened, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commit was made and its answer lost."""
     publish_row = Leases.publish
@@ -310,13 +310,13 @@ async def test_a_rendition_whose_row_is_in_doubt_is_left_to_the_next_start(
             with pytest.raises(CatalogUnavailable):
                 await publish(queue, lease, b"in doubt")
     async with opened() as queue:
-        assert queue.quota.used_bytes == bytes_on_disk(config)
+        assert queue.quota.used_bytes == bytes_on_disk(settings)
         await queue.work.report("worker", lease, COMPLETED)
         assert await read(queue, video.id, "360p") == b"in doubt"
 
 
 async def test_a_cancelled_report_still_removes_the_files(
-    queue: Store, config: Config, monkeypatch: pytest.MonkeyPatch
+    queue: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = await upload(queue)
     lease = (await claim(queue)).lease
@@ -337,36 +337,36 @@ async def test_a_cancelled_report_still_removes_the_files(
     with pytest.raises(asyncio.CancelledError):
         await task
     go_on.set()
-    await until(lambda: files_in(config.data) == [video.id])
+    await until(lambda: files_in(settings.data) == [video.id])
 
 
 async def test_the_start_sweeps_renditions_that_nobody_knows(
-    opened: Opened, config: Config
+    opened: Opened, settings: Settings
 ) -> None:
     async with opened() as queue:
         video_id = await completed(queue, one=b"to stay")
-        stored = files_in(config.data)
-    (config.data / "renditions" / "orphan").write_bytes(b"without a row")
+        stored = files_in(settings.data)
+    (settings.data / "renditions" / "orphan").write_bytes(b"without a row")
     async with opened() as queue:
-        assert files_in(config.data) == stored
+        assert files_in(settings.data) == stored
         assert await read(queue, video_id, "one") == b"to stay"
 
 
 async def test_a_rendition_deleted_while_it_is_read_is_read_to_its_end(
-    queue: Store, config: Config
+    queue: Store, settings: Settings
 ) -> None:
     video_id = await completed(queue, one=b"x" * 600_000)
     async with queue.library.reading_rendition(video_id, "one", 0, None) as (_, chunks):
         first = await anext(chunks)
         await queue.library.delete(video_id, OWNER)
-        assert files_in(config.data) == []
+        assert files_in(settings.data) == []
         assert len(first) + sum([len(chunk) async for chunk in chunks]) == 600_000
 
 
-async def test_a_lost_rendition_is_called_lost(queue: Store, config: Config) -> None:
+async def test_a_lost_rendition_is_called_lost(queue: Store, settings: Settings) -> None:
     video_id = await completed(queue, one=b"1")
     (rendition,) = (await queue.library.get(video_id)).renditions
-    (config.data / "renditions" / rendition.id).unlink()
+    (settings.data / "renditions" / rendition.id).unlink()
     with pytest.raises(BytesLost):
         await read(queue, video_id, "one")
 

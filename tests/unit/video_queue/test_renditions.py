@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from video_queue.domain.errors import InvalidRequest
 from video_queue.domain.renditions import Rendition, RenditionMetadata, in_order
-from video_queue.errors import InvalidRequest
 
 GOOD: dict[str, Any] = {
     "name": "720p",

@@ -20,10 +20,13 @@ from runtime.errors import StartError
 from tests.unit.video_queue.conftest import Clients, files_in, until
 from tests.unit.video_queue.test_servicer import FOR_OWNER, claim, failure, parts, upload
 from video_queue import maintenance
+from video_queue.api.service import open_service
 from video_queue.config import Config
-from video_queue.errors import CatalogUnavailable
+from video_queue.domain.errors import CatalogUnavailable
+from video_queue.maintenance import Service
 from video_queue.server import running
 from video_queue.storage.leases import Leases
+from video_queue.storage.settings import Settings
 from videoqueue_api.v1 import video_queue_pb2 as api
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -76,14 +79,14 @@ async def test_a_call_that_no_rule_names_is_refused(clients: Clients) -> None:
 
 
 async def test_at_the_end_calls_finish_and_watchers_are_sent_away(
-    config: Config, source: IdentitySource, certs: Path
+    config: Config, settings: Settings, source: IdentitySource, certs: Path
 ) -> None:
     """The health service says it first; the upload that is under way is stored."""
     started: asyncio.Queue[Address] = asyncio.Queue()
     stopping = asyncio.Event()
 
     async def serve() -> None:
-        async with running(config, source) as address:
+        async with open_service(settings) as service, running(config, source, service) as address:
             started.put_nowait(address)
             await stopping.wait()
 
@@ -106,16 +109,16 @@ async def test_at_the_end_calls_finish_and_watchers_are_sent_away(
             await under_way.write(message)
         stored = await under_way
     await server
-    assert files_in(config.data) == sorted([video.id, stored.id])
+    assert files_in(settings.data) == sorted([video.id, stored.id])
 
 
 async def test_at_the_end_heartbeats_are_sent_away(
-    config: Config, source: IdentitySource, certs: Path
+    config: Config, settings: Settings, source: IdentitySource, certs: Path
 ) -> None:
     """At once, long before the time of grace is over."""
     patient = dataclasses.replace(config, grace_seconds=3600)
     async with AsyncExitStack() as stack, asyncio.timeout(60):
-        async with running(patient, source) as address:
+        async with open_service(settings) as service, running(patient, source, service) as address:
             clients = Clients(str(address), certs)
             gateway = await stack.enter_async_context(clients.stub("gateway"))
             transcoder = await stack.enter_async_context(clients.stub("transcoder"))
@@ -127,31 +130,32 @@ async def test_at_the_end_heartbeats_are_sent_away(
 
 
 async def test_at_the_end_a_call_that_does_not_finish_is_cut_off(
-    config: Config, source: IdentitySource, certs: Path
+    config: Config, settings: Settings, source: IdentitySource, certs: Path
 ) -> None:
     impatient = dataclasses.replace(config, grace_seconds=0.01)
     async with AsyncExitStack() as stack:
-        async with running(impatient, source) as address:
+        async with (
+            open_service(settings) as service,
+            running(impatient, source, service) as address,
+        ):
             clients = Clients(str(address), certs)
             gateway = await stack.enter_async_context(clients.stub("gateway"))
             endless = gateway.Upload(metadata=FOR_OWNER)
             for message in parts(b"x")[:-1]:
                 await endless.write(message)
-            await until(lambda: len(files_in(config.data)) == 1)
+            await until(lambda: len(files_in(settings.data)) == 1)
         assert (await failure(endless))[0] in {
             grpc.StatusCode.UNAVAILABLE,
             grpc.StatusCode.CANCELLED,
         }
-        assert files_in(config.data) == []
+        assert files_in(settings.data) == []
 
 
 async def test_a_port_in_use_is_an_error_that_says_so(
     config: Config, source: IdentitySource, clients: Clients
 ) -> None:
     port = int(clients.address.rpartition(":")[2])
-    second = dataclasses.replace(
-        config, data=config.data / "second", listen=Address("127.0.0.1", port)
-    )
+    second = dataclasses.replace(config, listen=Address("127.0.0.1", port))
     with pytest.raises(StartError, match=f"Cannot listen on 127.0.0.1:{port}"):
-        async with running(second, source):
+        async with running(second, source, Service("none", lambda _server: None)):
             pass

@@ -1,13 +1,18 @@
 """Every call over a real connection: what goes in, what comes out, and the status of what fails."""
 
 import asyncio
+import dataclasses
 import hashlib
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from mtls.certificates import Role
+from mtls.identity import load_identity
+from mtls.identity_source import IdentitySource
 from mtls.spiffe import SpiffeId, SpiffeIdError
 
 import grpc
@@ -18,8 +23,11 @@ from hypothesis import strategies as st
 
 from tests.unit.video_queue import upload_and_die
 from tests.unit.video_queue.conftest import OWNER, Clients, Clock, files_in, until
+from video_queue.api.service import open_service
 from video_queue.config import Config
+from video_queue.server import running
 from video_queue.storage.catalog import Catalog
+from video_queue.storage.settings import Settings
 from videoqueue_api.v1 import video_queue_pb2 as api
 
 FOR_OWNER = (("on-behalf-of", OWNER),)
@@ -120,6 +128,13 @@ async def test_videos_are_listed_by_pages(gateway: Any) -> None:
     assert second.next_page_token == ""
 
 
+async def test_an_invented_page_token_is_refused(gateway: Any) -> None:
+    request = api.ListVideosRequest(page_token="invented")  # noqa: S106  no password
+    code, details = await failure(gateway.ListVideos(request))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "page token" in details
+
+
 @pytest.mark.parametrize(
     ("messages", "words"),
     [
@@ -129,50 +144,50 @@ async def test_videos_are_listed_by_pages(gateway: Any) -> None:
         (parts(), "has no bytes"),
         (parts(b"", b""), "has no bytes"),
         (parts()[:1] + parts(), "After the first message come chunks"),
-        (parts()[:1] + parts(b"x", b"y")[2:], "1 bytes have come, and the end speaks of 2"),
+        (parts()[:1] + parts(b"x", b"y")[2:], "1 bytes have arrived, and the end says 2"),
         (parts(size_limit_bytes=-1), "size limit"),
         (parts(b"x", title=" "), "The title is empty"),
         (parts(b"x", content_type="text/html"), "content type"),
     ],
 )
 async def test_an_upload_that_breaks_the_contract_is_refused(
-    gateway: Any, config: Config, messages: list[api.UploadRequest], words: str
+    gateway: Any, settings: Settings, messages: list[api.UploadRequest], words: str
 ) -> None:
     call = await send(gateway.Upload(metadata=FOR_OWNER), messages)
     code, details = await failure(call)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert words in details
-    assert files_in(config.data) == []
+    assert files_in(settings.data) == []
 
 
-async def test_an_upload_without_its_end_is_not_stored(gateway: Any, config: Config) -> None:
+async def test_an_upload_without_its_end_is_not_stored(gateway: Any, settings: Settings) -> None:
     call = await send(gateway.Upload(metadata=FOR_OWNER), parts(b"whole, but who knows?")[:-1])
     assert (await failure(call))[0] is grpc.StatusCode.ABORTED
-    assert files_in(config.data) == []
+    assert files_in(settings.data) == []
 
 
 async def test_an_upload_for_which_there_is_no_room_is_refused_before_its_first_byte(
-    gateway: Any, config: Config
+    gateway: Any, settings: Settings
 ) -> None:
     """A form may be 16 KiB longer than the video that is in it."""
-    fits = parts(size_limit_bytes=config.quota_bytes + 16 * 1024)
+    fits = parts(size_limit_bytes=settings.quota_bytes + 16 * 1024)
     call = gateway.Upload(metadata=FOR_OWNER)
     await call.write(fits[0])
     assert "go-ahead" in await call.initial_metadata()
     call.cancel()
-    too_large = parts(size_limit_bytes=config.quota_bytes + 16 * 1024 + 1)
+    too_large = parts(size_limit_bytes=settings.quota_bytes + 16 * 1024 + 1)
     call = gateway.Upload(metadata=FOR_OWNER)
     await call.write(too_large[0])
     assert (await failure(call))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_an_upload_over_the_limit_is_refused(gateway: Any, config: Config) -> None:
+async def test_an_upload_over_the_limit_is_refused(gateway: Any, settings: Settings) -> None:
     code, details = await failure(
         gateway.Upload(iter(parts(*[b"x" * 900_000] * 4)), metadata=FOR_OWNER)
     )
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "3000000 bytes at most" in details
-    assert files_in(config.data) == []
+    assert files_in(settings.data) == []
 
 
 async def test_a_client_that_writes_on_after_a_refusal_still_learns_why(gateway: Any) -> None:
@@ -185,7 +200,7 @@ async def test_a_client_that_writes_on_after_a_refusal_still_learns_why(gateway:
         assert (await failure(call))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_a_message_over_1_mib_is_refused(gateway: Any, config: Config) -> None:
+async def test_a_message_over_1_mib_is_refused(gateway: Any, settings: Settings) -> None:
     code, _ = await failure(gateway.Upload(iter(parts(b"x" * MEBIBYTE)), metadata=FOR_OWNER))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
     await upload(gateway, b"x" * (MEBIBYTE - 16))
@@ -202,10 +217,10 @@ async def test_a_message_over_1_mib_is_refused(gateway: Any, config: Config) -> 
     ],
 )
 async def test_nobody_is_called_for_without_one_well_formed_name(
-    gateway: Any, config: Config, metadata: tuple[tuple[str, str], ...] | None
+    gateway: Any, settings: Settings, metadata: tuple[tuple[str, str], ...] | None
 ) -> None:
     video = await upload(gateway, b"x")
-    stored = files_in(config.data)
+    stored = files_in(settings.data)
     for call in (
         gateway.Upload(iter(parts(b"x")[:1]), metadata=metadata),
         gateway.DeleteVideo(api.DeleteVideoRequest(id=video.id), metadata=metadata),
@@ -213,7 +228,7 @@ async def test_nobody_is_called_for_without_one_well_formed_name(
         code, details = await failure(call)
         assert code is grpc.StatusCode.INVALID_ARGUMENT
         assert "on-behalf-of" in details
-    assert files_in(config.data) == stored
+    assert files_in(settings.data) == stored
 
 
 @settings(
@@ -297,11 +312,11 @@ async def test_a_failure_reaches_the_uploader(gateway: Any, transcoder: Any) -> 
 
 
 async def test_a_lost_lease_is_aborted(
-    gateway: Any, transcoder: Any, clock: Clock, config: Config
+    gateway: Any, transcoder: Any, clock: Clock, settings: Settings
 ) -> None:
     await upload(gateway, b"x")
     lease = (await claim(transcoder)).lease
-    clock.advance(config.lease_seconds)
+    clock.advance(settings.lease_seconds)
     for call in (
         transcoder.FetchSource(api.FetchSourceRequest(lease=lease)),
         transcoder.UpdateVideoStatus(
@@ -312,13 +327,13 @@ async def test_a_lost_lease_is_aborted(
 
 
 async def test_a_lost_lease_is_noticed_without_any_call(
-    gateway: Any, transcoder: Any, clock: Clock, config: Config
+    gateway: Any, transcoder: Any, clock: Clock, settings: Settings
 ) -> None:
     video = await upload(gateway, b"x")
     await claim(transcoder)
     watch = gateway.WatchVideo(api.WatchVideoRequest(id=video.id), timeout=30)
     assert (await watch.read()).status == api.VIDEO_STATUS_PROCESSING
-    clock.advance(config.lease_seconds)
+    clock.advance(settings.lease_seconds)
     assert (await watch.read()).status == api.VIDEO_STATUS_PENDING
     watch.cancel()
 
@@ -368,7 +383,7 @@ async def test_a_waiting_claim_gets_the_next_upload(gateway: Any, transcoder: An
 
 
 async def test_a_caller_s_deadline_ends_an_upload_and_leaves_nothing(
-    gateway: Any, config: Config
+    gateway: Any, settings: Settings
 ) -> None:
     async def slow() -> AsyncIterator[api.UploadRequest]:
         for message in parts(b"x")[:-1]:
@@ -377,25 +392,44 @@ async def test_a_caller_s_deadline_ends_an_upload_and_leaves_nothing(
 
     call = gateway.Upload(slow(), metadata=FOR_OWNER, timeout=0.3)
     assert (await failure(call))[0] is grpc.StatusCode.DEADLINE_EXCEEDED
-    await until(lambda: files_in(config.data) == [])
+    await until(lambda: files_in(settings.data) == [])
 
 
-async def test_a_cancelled_upload_leaves_nothing(gateway: Any, config: Config) -> None:
+async def test_a_silent_upload_is_ended(
+    config: Config, settings: Settings, certs: Path, clock: Clock
+) -> None:
+    impatient = dataclasses.replace(settings, idle_seconds=0.1)
+    source = IdentitySource(load_identity(config.identity, roles=frozenset({Role.SERVER})))
+    async with (
+        open_service(impatient, clock=clock) as service,
+        running(config, source, service) as address,
+        Clients(str(address), certs).stub("gateway") as gateway,
+    ):
+        call = gateway.Upload(metadata=FOR_OWNER)
+        for message in parts(b"some")[:-1]:
+            await call.write(message)
+        code, details = await failure(call)
+        assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "sent nothing for 0.1 s" in details
+        assert files_in(settings.data) == []
+
+
+async def test_a_cancelled_upload_leaves_nothing(gateway: Any, settings: Settings) -> None:
     call = gateway.Upload(metadata=FOR_OWNER)
     for message in parts(b"x" * 1000, b"y" * 1000)[:-1]:
         await call.write(message)
-    await until(lambda: len(files_in(config.data)) == 1)
+    await until(lambda: len(files_in(settings.data)) == 1)
     call.cancel()
-    await until(lambda: files_in(config.data) == [])
+    await until(lambda: files_in(settings.data) == [])
     assert not (await gateway.ListVideos(api.ListVideosRequest())).videos
 
 
-async def test_watchers_that_go_away_make_room(gateway: Any, config: Config) -> None:
+async def test_watchers_that_go_away_make_room(gateway: Any, settings: Settings) -> None:
     """Their calls are cancelled while they wait; only so many may wait at once."""
     video = await upload(gateway, b"x")
     request = api.WatchVideoRequest(id=video.id)
     for _ in range(3):
-        watches = [gateway.WatchVideo(request) for _ in range(config.max_waiting)]
+        watches = [gateway.WatchVideo(request) for _ in range(settings.max_waiting)]
         for watch in watches:
             await watch.read()
         full = gateway.WatchVideo(request)
@@ -451,7 +485,7 @@ async def test_the_log_has_ids_and_identities_and_no_titles(
 
 
 async def test_an_upload_whose_client_is_killed_leaves_nothing(
-    clients: Clients, config: Config
+    clients: Clients, settings: Settings
 ) -> None:
     """The connection breaks without a word, which gRPC first takes for the end of the upload."""
     for _ in range(10):
@@ -463,7 +497,7 @@ async def test_an_upload_whose_client_is_killed_leaves_nothing(
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         assert await program.wait() == -signal.SIGKILL
-        await until(lambda: files_in(config.data) == [])
+        await until(lambda: files_in(settings.data) == [])
     async with clients.stub("gateway") as gateway:
         assert not (await gateway.ListVideos(api.ListVideosRequest())).videos
 
@@ -528,17 +562,17 @@ async def test_a_rendition_that_breaks_the_rules_is_refused_before_its_first_byt
 
 
 async def test_a_rendition_without_its_end_is_not_stored(
-    gateway: Any, transcoder: Any, config: Config
+    gateway: Any, transcoder: Any, settings: Settings
 ) -> None:
     video = await upload(gateway, b"x")
     messages = rendition_parts((await claim(transcoder)).lease, b"whole, but who knows?")[:-1]
     call = await send(transcoder.PublishRendition(), messages)
     assert (await failure(call))[0] is grpc.StatusCode.ABORTED
-    assert files_in(config.data) == [video.id]
+    assert files_in(settings.data) == [video.id]
 
 
 async def test_a_late_worker_publishes_nothing(
-    gateway: Any, transcoder: Any, clock: Clock, config: Config
+    gateway: Any, transcoder: Any, clock: Clock, settings: Settings
 ) -> None:
     """The lease ends in the middle, which is found out at the end; then at the beginning."""
     video = await upload(gateway, b"x")
@@ -547,11 +581,11 @@ async def test_a_late_worker_publishes_nothing(
     call = transcoder.PublishRendition()
     await call.write(first)
     assert "go-ahead" in await call.initial_metadata()
-    clock.advance(config.lease_seconds)
+    clock.advance(settings.lease_seconds)
     for message in rest:
         await call.write(message)
     assert (await failure(call))[0] is grpc.StatusCode.ABORTED
-    assert files_in(config.data) == [video.id]
+    assert files_in(settings.data) == [video.id]
 
     call = transcoder.PublishRendition()
     await call.write(first)
@@ -563,7 +597,7 @@ def beat(lease: Any, percent: int) -> api.HeartbeatRequest:
 
 
 async def test_each_heartbeat_is_answered_renews_the_lease_and_shows_the_progress(
-    gateway: Any, transcoder: Any, clock: Clock, config: Config
+    gateway: Any, transcoder: Any, clock: Clock, settings: Settings
 ) -> None:
     video = await upload(gateway, b"x")
     lease = (await claim(transcoder)).lease
@@ -571,9 +605,9 @@ async def test_each_heartbeat_is_answered_renews_the_lease_and_shows_the_progres
     await watch.read()
     heartbeat = transcoder.Heartbeat()
     for percent in (10, 20, 30):
-        clock.advance(config.lease_seconds - 1)
+        clock.advance(settings.lease_seconds - 1)
         await heartbeat.write(beat(lease, percent))
-        assert (await heartbeat.read()).lease_seconds == config.lease_seconds
+        assert (await heartbeat.read()).lease_seconds == settings.lease_seconds
         assert (await watch.read()).progress_percent == percent
     await heartbeat.done_writing()
     assert await heartbeat.read() is grpc.aio.EOF
@@ -582,14 +616,14 @@ async def test_each_heartbeat_is_answered_renews_the_lease_and_shows_the_progres
 
 
 async def test_a_heartbeat_under_a_lost_lease_is_aborted(
-    gateway: Any, transcoder: Any, clock: Clock, config: Config
+    gateway: Any, transcoder: Any, clock: Clock, settings: Settings
 ) -> None:
     await upload(gateway, b"x")
     lease = (await claim(transcoder)).lease
     heartbeat = transcoder.Heartbeat()
     await heartbeat.write(beat(lease, 1))
     await heartbeat.read()
-    clock.advance(config.lease_seconds)
+    clock.advance(settings.lease_seconds)
     await heartbeat.write(beat(lease, 2))
     assert (await failure(heartbeat))[0] is grpc.StatusCode.ABORTED
 
@@ -617,7 +651,7 @@ async def test_a_heartbeat_without_lease_or_with_no_percentage_is_refused(
 
 
 async def test_a_deleted_video_takes_what_is_being_published_of_it_along(
-    gateway: Any, transcoder: Any, config: Config
+    gateway: Any, transcoder: Any, settings: Settings
 ) -> None:
     video = await upload(gateway, b"x")
     lease = (await claim(transcoder)).lease
@@ -633,4 +667,4 @@ async def test_a_deleted_video_takes_what_is_being_published_of_it_along(
     report = api.UpdateVideoStatusRequest(lease=lease, status=api.VIDEO_STATUS_COMPLETED)
     code, _ = await failure(transcoder.UpdateVideoStatus(report))
     assert code is grpc.StatusCode.ABORTED
-    assert files_in(config.data) == []
+    assert files_in(settings.data) == []

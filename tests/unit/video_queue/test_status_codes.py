@@ -3,7 +3,7 @@
 import pytest
 
 from video_queue.api.status_codes import CODES
-from video_queue.errors import CallError
+from video_queue.domain.errors import CallError
 
 
 def test_every_error_of_a_call_has_a_status() -> None:

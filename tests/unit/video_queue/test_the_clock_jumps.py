@@ -13,9 +13,9 @@ from tests.unit.video_queue.conftest import (
     publish,
     upload,
 )
-from video_queue.config import Config
+from video_queue.domain.errors import LeaseLost
 from video_queue.domain.videos import Report, VideoStatus
-from video_queue.errors import LeaseLost
+from video_queue.storage.settings import Settings
 from video_queue.storage.store import Store
 
 DAY = 24 * 60 * 60
@@ -52,11 +52,11 @@ async def test_back_during_work_does_not_make_a_dead_worker_immortal(
 
 
 async def test_back_by_less_than_a_lease_takes_no_work_away(
-    queue: Store, clock: Clock, config: Config
+    queue: Store, clock: Clock, settings: Settings
 ) -> None:
     await upload(queue)
     lease = (await claim(queue)).lease
-    clock.advance(-config.lease_seconds)
+    clock.advance(-settings.lease_seconds)
     await queue.work.release_lost()
     await queue.work.report("worker", lease, GOES_ON)
 
@@ -70,9 +70,9 @@ async def test_videos_stay_in_the_order_in_which_they_came(
     clock.advance(seconds)
     second = await upload(queue, title="second")
     assert second.created_at != first.created_at
-    assert (await queue.library.page(0, ""))[0] == [second, first]
-    newest, token = await queue.library.page(1, "")
-    older, _ = await queue.library.page(1, token)
+    assert (await queue.library.page(50, None))[0] == [second, first]
+    newest, position = await queue.library.page(1, None)
+    older, _ = await queue.library.page(1, position)
     assert newest + older == [second, first]
     assert (await claim(queue)).video.id == first.id
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from video_queue.domain.errors import InvalidRequest, RangeNotSatisfiable
 from video_queue.domain.videos import Limits, Metadata, Report, VideoStatus, byte_range
-from video_queue.errors import InvalidRequest, RangeNotSatisfiable
 
 LIMITS = Limits(
     upload_bytes=1, title_length=20, description_length=30, rendition_bytes=1, renditions=1

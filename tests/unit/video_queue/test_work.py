@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from tests.unit.video_queue.conftest import OWNER, Clock, claim, publish, until, upload
-from video_queue.config import Config
+from video_queue.domain.errors import LeaseLost, ShuttingDown
 from video_queue.domain.videos import Lease, Report, VideoStatus
-from video_queue.errors import LeaseLost, ShuttingDown
+from video_queue.storage.settings import Settings
 from video_queue.storage.store import Store
 
 GOES_ON = Report(VideoStatus.PROCESSING, 50, "")
@@ -23,12 +23,12 @@ async def test_the_oldest_video_is_claimed_first(queue: Store) -> None:
 
 
 async def test_a_video_whose_lease_was_lost_goes_before_newer_ones(
-    queue: Store, clock: Clock, config: Config
+    queue: Store, clock: Clock, settings: Settings
 ) -> None:
     old = await upload(queue, title="old")
     first = await claim(queue)
     await upload(queue, title="new")
-    clock.advance(config.lease_seconds)
+    clock.advance(settings.lease_seconds)
     second = await claim(queue)
     assert second.video.id == old.id
     assert (first.attempt, second.attempt) == (1, 2)
@@ -55,12 +55,14 @@ async def test_a_claim_waits_for_an_upload(queue: Store) -> None:
     assert claimed.video.id == video.id
 
 
-async def test_a_claim_waits_for_a_lost_lease(queue: Store, clock: Clock, config: Config) -> None:
+async def test_a_claim_waits_for_a_lost_lease(
+    queue: Store, clock: Clock, settings: Settings
+) -> None:
     await upload(queue)
     await claim(queue)
     task = asyncio.create_task(queue.work.claim("worker", 60))
     await until(lambda: queue.notifier.subscribers == 1)
-    clock.advance(config.lease_seconds)
+    clock.advance(settings.lease_seconds)
     await queue.work.release_lost()
     claimed = await task
     assert claimed
@@ -75,24 +77,24 @@ async def test_a_waiting_claim_is_sent_away_at_the_end(queue: Store) -> None:
         await task
 
 
-async def test_a_report_renews_the_lease(queue: Store, clock: Clock, config: Config) -> None:
+async def test_a_report_renews_the_lease(queue: Store, clock: Clock, settings: Settings) -> None:
     await upload(queue)
     lease = (await claim(queue)).lease
     for _ in range(5):
-        clock.advance(config.lease_seconds - 1)
+        clock.advance(settings.lease_seconds - 1)
         await queue.work.report("worker", lease, GOES_ON)
-    clock.advance(config.lease_seconds)
+    clock.advance(settings.lease_seconds)
     with pytest.raises(LeaseLost):
         await queue.work.report("worker", lease, GOES_ON)
 
 
 @pytest.mark.parametrize("report", [GOES_ON, COMPLETED], ids=["goes on", "completed"])
 async def test_a_worker_that_comes_back_late_changes_nothing(
-    queue: Store, clock: Clock, config: Config, report: Report
+    queue: Store, clock: Clock, settings: Settings, report: Report
 ) -> None:
     await upload(queue)
     late = await claim(queue)
-    clock.advance(config.lease_seconds)
+    clock.advance(settings.lease_seconds)
     current = await claim(queue)
     with pytest.raises(LeaseLost):
         await queue.work.report("worker", late.lease, report)
@@ -106,7 +108,7 @@ async def test_a_worker_that_comes_back_late_changes_nothing(
 
 @pytest.mark.parametrize("status", [VideoStatus.COMPLETED, VideoStatus.FAILED])
 async def test_a_final_report_ends_the_lease_for_good(
-    queue: Store, clock: Clock, config: Config, status: VideoStatus
+    queue: Store, clock: Clock, settings: Settings, status: VideoStatus
 ) -> None:
     await upload(queue)
     lease = (await claim(queue)).lease
@@ -114,18 +116,18 @@ async def test_a_final_report_ends_the_lease_for_good(
     await queue.work.report("worker", lease, Report(status, 100, "why"))
     with pytest.raises(LeaseLost):
         await queue.work.report("worker", lease, GOES_ON)
-    clock.advance(config.lease_seconds)
+    clock.advance(settings.lease_seconds)
     assert await queue.work.claim("worker", 0) is None
     assert (await queue.library.get(lease.video_id)).status is status
 
 
 async def test_a_video_that_nobody_finishes_fails_with_a_reason(
-    queue: Store, clock: Clock, config: Config
+    queue: Store, clock: Clock, settings: Settings
 ) -> None:
     video = await upload(queue)
-    for attempt in range(1, config.max_attempts + 1):
+    for attempt in range(1, settings.max_attempts + 1):
         assert (await claim(queue)).attempt == attempt
-        clock.advance(config.lease_seconds)
+        clock.advance(settings.lease_seconds)
     assert await queue.work.claim("worker", 0) is None
     failed = await queue.library.get(video.id)
     assert failed.status is VideoStatus.FAILED
@@ -133,11 +135,11 @@ async def test_a_video_that_nobody_finishes_fails_with_a_reason(
 
 
 async def test_a_lost_lease_leads_back_to_pending_without_any_worker(
-    queue: Store, clock: Clock, config: Config
+    queue: Store, clock: Clock, settings: Settings
 ) -> None:
     video = await upload(queue)
     await queue.work.report("worker", (await claim(queue)).lease, GOES_ON)
-    clock.advance(config.lease_seconds)
+    clock.advance(settings.lease_seconds)
     await queue.work.release_lost()
     now = await queue.library.get(video.id)
     assert (now.status, now.progress_percent) == (VideoStatus.PENDING, 0)

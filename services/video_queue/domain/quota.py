@@ -1,10 +1,10 @@
-"""How many bytes the store may hold, the uploads that are on their way included."""
+"""How many bytes the store may hold, uploads under way included."""
 
-from video_queue.errors import StoreFull
+from video_queue.domain.errors import StoreFull
 
 
 class Quota:
-    """Counts bytes. Only one process has the data folder (data_folder.py), so it counts here."""
+    """Counts in memory: one process at a time has the data folder (storage/store.py)."""
 
     def __init__(self, limit_bytes: int, used_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -12,7 +12,7 @@ class Quota:
 
     @property
     def used_bytes(self) -> int:
-        """What is stored or reserved."""
+        """How many bytes are stored or reserved."""
         return self._used_bytes
 
     def check(self, size_bytes: int) -> None:
@@ -21,10 +21,10 @@ class Quota:
             raise StoreFull
 
     def reserve(self, size_bytes: int) -> None:
-        """Take room for so many more bytes. Raises `StoreFull`, and then takes none."""
+        """Reserve room for so many more bytes. Raises `StoreFull`, and then reserves none."""
         self.check(size_bytes)
         self._used_bytes += size_bytes
 
     def release(self, size_bytes: int) -> None:
-        """Give back the room of a video that is gone or never came."""
+        """Give back the room of a file that was removed or was not stored."""
         self._used_bytes -= size_bytes

@@ -1,0 +1,48 @@
+"""The settings of what is about videos: read once from the environment, never changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from runtime.environment import Environment
+from video_queue.domain.videos import Limits
+
+_GIB: Final = 1024**3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """README.md says what each setting is for; times are in seconds."""
+
+    data: Path
+    database_url: str = field(repr=False)  # may hold a password
+    limits: Limits
+    quota_bytes: int
+    max_waiting: int
+    idle_seconds: float
+    lease_seconds: int
+    max_attempts: int
+
+    @classmethod
+    def from_environment(cls, variables: Mapping[str, str]) -> Self:
+        """Read the settings. Raises `ConfigurationError`, which names the variable at fault."""
+        env = Environment(variables)
+        data = env.path("VIDEO_QUEUE_DATA").absolute()
+        sqlite = f"sqlite:///{data / 'video-queue.db'}"
+        return cls(
+            data=data,
+            database_url=env.text("VIDEO_QUEUE_DATABASE_URL", sqlite),
+            limits=Limits(
+                upload_bytes=env.integer("VIDEO_QUEUE_MAX_UPLOAD_BYTES", 4 * _GIB, minimum=1),
+                title_length=env.integer("VIDEO_QUEUE_MAX_TITLE_LENGTH", 200, minimum=1),
+                description_length=env.integer("VIDEO_QUEUE_MAX_DESCRIPTION_LENGTH", 5000),
+                rendition_bytes=env.integer("VIDEO_QUEUE_MAX_RENDITION_BYTES", 4 * _GIB, minimum=1),
+                renditions=env.integer("VIDEO_QUEUE_MAX_RENDITIONS", 16, minimum=1, maximum=100),
+            ),
+            quota_bytes=env.integer("VIDEO_QUEUE_QUOTA_BYTES", 50 * _GIB, minimum=1),
+            max_waiting=env.integer("VIDEO_QUEUE_MAX_WAITING", 500, minimum=1),
+            idle_seconds=env.seconds("VIDEO_QUEUE_IDLE_SECONDS", 30, minimum=0.1),
+            lease_seconds=env.integer("VIDEO_QUEUE_LEASE_SECONDS", 30, minimum=1, maximum=86_400),
+            max_attempts=env.integer("VIDEO_QUEUE_MAX_ATTEMPTS", 3, minimum=1, maximum=100),
+        )
