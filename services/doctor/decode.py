@@ -8,6 +8,7 @@ from doctor.alert_words import alert_named
 from doctor.chain import join
 from doctor.codes import GROUPS, SIGNATURES, TLS_1_3, VERSIONS, cipher_suites, listed, named
 from doctor.errors import DecodeError
+from doctor.files import readable_certificate
 from doctor.messages import (
     Extension,
     Kind,
@@ -18,7 +19,6 @@ from doctor.messages import (
     request_in,
 )
 from doctor.names import names_of
-from doctor.trust import readable_certificate
 from doctor.watch import ContentType, Message
 from doctor.wire import Reader
 

@@ -16,10 +16,10 @@ from doctor.attempt import Attempt
 from doctor.calls import Protocol, question_for
 from doctor.chain import Chain
 from doctor.connection import converse
+from doctor.files import readable_certificate
 from doctor.messages import server_certificates
 from doctor.rehearsal import Credentials, verifying_client
 from doctor.target import Target
-from doctor.trust import readable_certificate
 
 
 @dataclass(frozen=True, slots=True)

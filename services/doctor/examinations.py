@@ -20,13 +20,12 @@ from doctor.connection import converse
 from doctor.endpoint import Plan, examine
 from doctor.errors import UsageError
 from doctor.file_checks import FILE_CHECKS
-from doctor.files import Files
+from doctor.files import Files, system_roots
 from doctor.network_checks import NETWORK_CHECKS
 from doctor.purpose_checks import OID
 from doctor.rehearsal import REHEARSAL, Credentials, verifying_client
 from doctor.server_checks import PRESENTED, STEPS, VERIFIED
 from doctor.target import Target
-from doctor.trust import system_roots
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from doctor.checks import Check, Finding, failed, note, ok
-from doctor.files import File, Files
-from doctor.pem import CERTIFICATE, PRIVATE_KEY, labels, what_it_is
+from doctor.files import CERTIFICATE, PRIVATE_KEY, File, Files, labels, what_it_is
 
 # What is mistaken for a certificate or a key, and what to do instead.
 _MISTAKEN: Final = {

@@ -1,10 +1,14 @@
 """Certificate, key and CA as they lie on the disk: PEM files, a folder of them, or PKCS #12."""
 
+import re
 import shlex
+import ssl
 import stat
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -12,10 +16,9 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
+from cryptography.utils import CryptographyDeprecationWarning
 
 from doctor.errors import UsageError
-from doctor.pem import blocks
-from doctor.trust import readable_certificates
 
 _MAX_FILE_BYTES: Final = 1024 * 1024  # a bundle with every public CA is a fifth of that
 
@@ -170,3 +173,93 @@ def load_roots(path: Path) -> tuple[x509.Certificate, ...]:
         return readable_certificates(file.content)
     except ValueError as error:
         raise UsageError(f"The CA file {path} cannot be used: {file.problem or error}.") from error
+
+
+_MAX_CERTIFICATES: Final = 1000
+
+
+def readable_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
+    """Return the certificates in PEM text. Raises `ValueError` if there is none or one is bad."""
+    found = tuple(
+        _readable(x509.load_pem_x509_certificate, block)
+        for label, block in blocks(pem)[:_MAX_CERTIFICATES]
+        if label == CERTIFICATE
+    )
+    if not found:
+        raise ValueError("there is no certificate in it")
+    return found
+
+
+def readable_certificate(der: bytes) -> x509.Certificate:
+    """Read one certificate as it is sent. Raises `ValueError` if it is damaged."""
+    return _readable(x509.load_der_x509_certificate, der)
+
+
+def _readable(load: Callable[[bytes], x509.Certificate], content: bytes) -> x509.Certificate:
+    """Read at once all that the library would parse only later, when nobody expects an error."""
+    with warnings.catch_warnings():
+        # Serial numbers that are not positive: against the rules, and found in trust stores.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        try:
+            certificate = load(content)
+            _ = certificate.subject, certificate.issuer, certificate.extensions
+            _ = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        except (
+            x509.DuplicateExtension,
+            x509.InvalidVersion,
+            x509.UnsupportedGeneralNameType,
+        ) as error:
+            raise ValueError(str(error)) from error
+    return certificate
+
+
+@lru_cache(maxsize=1)
+def system_roots() -> tuple[x509.Certificate, ...]:
+    """Return the CAs that OpenSSL trusts on this machine by default; those it can read."""
+    return tuple(_readable_system_roots())
+
+
+def _readable_system_roots() -> Iterator[x509.Certificate]:
+    paths = ssl.get_default_verify_paths()
+    files = [Path(paths.cafile)] if paths.cafile else []
+    if not files and paths.capath:
+        files = sorted(Path(paths.capath).glob("*.0"))[:_MAX_CERTIFICATES]
+    for file in files:
+        for _, block in blocks(file.read_bytes()):
+            with suppress(ValueError):  # a public root with an oddity is none of our concern
+                yield _readable(x509.load_pem_x509_certificate, block)
+
+
+_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTALL)
+
+CERTIFICATE: Final = "CERTIFICATE"
+PRIVATE_KEY: Final = "PRIVATE KEY"
+
+# By the first bytes of a file that has no PEM block: what it is, and what makes PEM of it.
+_INSTEAD: Final[tuple[tuple[bytes, str, str], ...]] = (
+    (b"\xff\xfe", "UTF-16 text", "iconv -f UTF-16 -t ASCII {path} > {path}.pem"),
+    (b"\xfe\xff", "UTF-16 text", "iconv -f UTF-16 -t ASCII {path} > {path}.pem"),
+    (b"0", "binary (DER or PKCS #12)", "openssl {tool} -inform DER -in {path} -out {path}.pem"),
+    (b"-----BEGIN", "PEM cut short: a line that ends it is missing", ""),
+)
+
+
+def blocks(content: bytes) -> list[tuple[str, bytes]]:
+    """Return every PEM block of a file as (label, block)."""
+    return [(match[1].decode("ascii"), match[0]) for match in _BLOCK.finditer(content)]
+
+
+def labels(content: bytes) -> list[str]:
+    """Return what each PEM block of a file calls itself."""
+    return [label for label, _ in blocks(content)]
+
+
+def what_it_is(content: bytes) -> tuple[str, str]:
+    """Say what a file without PEM is, and the command that makes PEM of it, if there is one.
+
+    The command has places for the file's `path`, quoted, and for `tool`: x509 or pkey.
+    """
+    for start, name, command in _INSTEAD:
+        if content.lstrip().startswith(start):
+            return name, command
+    return "no PEM at all", ""
