@@ -2,13 +2,12 @@
 
 from typing import Final
 
-from doctor.calls import Protocol, parse_response
+from doctor.calls import Protocol, parse_response, refusal_of
 from doctor.chain import join
 from doctor.checks import Check, Finding, failed, note, ok, skipped
 from doctor.codes import SIGNATURES, TLS_1_3, listed
 from doctor.endpoint import Endpoint
 from doctor.messages import certificate_request, has_presented
-from doctor.refusal import refusal_of
 
 _NO_CERTIFICATE: Final = "no client certificate was given: --identity, --cert or --pkcs12"
 _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN = 400, 401, 403

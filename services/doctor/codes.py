@@ -1,7 +1,8 @@
-"""The numbers of TLS and their names, as IANA registers them (tls-parameters)."""
+"""The numbers of TLS and their names, as IANA registers them, and what an alert means."""
 
 import ssl
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -67,3 +68,84 @@ def listed(numbers: Iterable[int], names: Mapping[int, str], limit: int = 4) -> 
     every = [named(number, names) for number in numbers]
     more = f" and {len(every) - limit} more" if len(every) > limit else ""
     return ", ".join(every[:limit]) + more
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert's name in the specification, what it means here, and what mends it."""
+
+    name: str
+    meaning: str = ""
+    mend: str = ""
+
+
+_TRUST: Final = (
+    "Show a certificate from a CA that the server trusts and send the issuing CA with it; or have "
+    "the server trust your CA."
+)
+
+ALERTS: Final[Mapping[int, Alert]] = {
+    0: Alert("close_notify", "it ended the connection in good order"),
+    10: Alert("unexpected_message", "it did not expect what we sent"),
+    20: Alert("bad_record_mac", "the bytes were changed on the way, or the keys differ"),
+    40: Alert(
+        "handshake_failure",
+        "it found nothing in common with us, or, in TLS 1.2, was shown no certificate",
+        "Show a certificate (--identity); or see the server's log.",
+    ),
+    42: Alert(
+        "bad_certificate",
+        "it takes our certificate for damaged or not yet valid, or did not say it better",
+        "Look at the dates, here and on the server's clock, and in the server's log.",
+    ),
+    43: Alert(
+        "unsupported_certificate",
+        "our certificate is not for this purpose",
+        "Have it issued again with this extension: extendedKeyUsage = clientAuth",
+    ),
+    44: Alert("certificate_revoked", "our certificate was revoked", "Have a new one issued."),
+    45: Alert(
+        "certificate_expired",
+        "our certificate has expired by its clock, or its revocation list has",
+        "Have it issued again; if it is still valid here, compare the clocks: date -u",
+    ),
+    46: Alert(
+        "certificate_unknown",
+        "it does not accept our certificate, for a reason that has no alert of its own, such as a "
+        "name that the CA may not vouch for",
+        "See the server's log.",
+    ),
+    47: Alert("illegal_parameter", "it found a field of the handshake out of range"),
+    48: Alert("unknown_ca", "it does not know the CA that issued our certificate", _TRUST),
+    49: Alert(
+        "access_denied",
+        "our certificate is valid, and we may not connect",
+        "Have the name in our certificate added to the server's policy.",
+    ),
+    50: Alert("decode_error", "it could not read what we sent"),
+    51: Alert(
+        "decrypt_error",
+        "a signature of ours did not verify: key and certificate do not belong together, or the "
+        "server has another CA of the same name",
+        _TRUST,
+    ),
+    70: Alert("protocol_version", "it speaks none of the TLS versions that we offer"),
+    71: Alert("insufficient_security", "our ciphers or keys are too weak for it"),
+    80: Alert("internal_error", "something is wrong on its side"),
+    86: Alert("inappropriate_fallback", "it takes our TLS version for a forced downgrade"),
+    90: Alert("user_canceled", "it was told to stop"),
+    109: Alert("missing_extension", "it misses a field in what we sent"),
+    112: Alert("unrecognized_name", "it serves no host of the name that we asked for"),
+    115: Alert("unknown_psk_identity", "it does not know the pre-shared key"),
+    116: Alert(
+        "certificate_required",
+        "it wants a client certificate, and was shown none",
+        "Show one: --identity FOLDER, --cert FILE or --pkcs12 FILE.",
+    ),
+    120: Alert("no_application_protocol", "it speaks none of the protocols that we named (ALPN)"),
+}
+
+
+def alert_named(code: int) -> Alert:
+    """Return what an alert is called and means."""
+    return ALERTS.get(code, Alert(f"alert {code}"))

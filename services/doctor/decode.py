@@ -4,9 +4,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from doctor.alert_words import alert_named
 from doctor.chain import join
-from doctor.codes import GROUPS, SIGNATURES, TLS_1_3, VERSIONS, cipher_suites, listed, named
+from doctor.codes import (
+    GROUPS,
+    SIGNATURES,
+    TLS_1_3,
+    VERSIONS,
+    alert_named,
+    cipher_suites,
+    listed,
+    named,
+)
 from doctor.errors import DecodeError
 from doctor.files import readable_certificate
 from doctor.messages import (

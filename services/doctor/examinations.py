@@ -10,22 +10,38 @@ from mtls.certificates import Role
 from cryptography import x509
 
 from doctor.attempt import Attempt
+from doctor.ca_checks import CA_CHECKS
 from doctor.call_checks import CALL_CHECKS
 from doctor.calls import Protocol, question_for
 from doctor.chain import Chain, extension_of
-from doctor.chain_checks import CHAIN_CHECKS
 from doctor.checks import Check, Examination, Finding, Result
 from doctor.client_checks import CLIENT_CHECKS
 from doctor.connection import converse
+from doctor.date_checks import DATE_CHECKS
 from doctor.endpoint import Plan, examine
 from doctor.errors import UsageError
 from doctor.file_checks import FILE_CHECKS
 from doctor.files import Files, system_roots
+from doctor.name_checks import NAME_CHECKS
 from doctor.network_checks import NETWORK_CHECKS
-from doctor.purpose_checks import OID
+from doctor.path_checks import PATH_CHECKS
+from doctor.purpose_checks import OID, PURPOSE_CHECKS
 from doctor.rehearsal import REHEARSAL, Credentials, verifying_client
-from doctor.server_checks import PRESENTED, STEPS, VERIFIED
+from doctor.server_checks import PRESENTED, VERIFIED
+from doctor.strength_checks import STRENGTH_CHECKS
+from doctor.strict_checks import STRICT_CHECKS
 from doctor.target import Target
+
+# Everything that can be wrong with a certificate, ours or a server's, in order.
+CHAIN_CHECKS: Final[tuple[Check[Chain], ...]] = (
+    *PATH_CHECKS,
+    *DATE_CHECKS,
+    *PURPOSE_CHECKS,
+    *NAME_CHECKS,
+    *STRENGTH_CHECKS,
+    *CA_CHECKS,
+    *STRICT_CHECKS,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +85,7 @@ def check_endpoint(target: Target, files: Files | None, request: Request) -> Exa
     endpoint = examine(plan, own_failures)
     examination.run("The way there", NETWORK_CHECKS, endpoint)
     examination.run("The server's certificate", PRESENTED, endpoint)
-    examination.run("The server's certificate", STEPS, endpoint.server, "server.")
+    examination.run("The server's certificate", _SERVER_STEPS, endpoint.server, "server.")
     examination.run("The server's certificate", VERIFIED, endpoint)
     examination.run("Mutual", CLIENT_CHECKS, endpoint)
     examination.run("The call", CALL_CHECKS, endpoint)
@@ -150,4 +166,11 @@ _OWN_STEPS: Final = tuple(
 )
 _OWN_STEPS_AS_CLIENT: Final = tuple(
     _soften(check) if check.id == "root" else check for check in _OWN_STEPS
+)
+_SERVER_STEPS: Final = tuple(
+    replace(
+        check,
+        needs=(*check.needs, "server.presented", *(["files.format"] if check.id == "root" else [])),
+    )
+    for check in CHAIN_CHECKS
 )

@@ -4,11 +4,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
-from doctor.alert_words import alert_named
 from doctor.attempt import Attempt, Ending
 from doctor.calls import Protocol
 from doctor.checks import Check, Finding, failed, note, ok
-from doctor.codes import TLS_1_3, VERSIONS, named
+from doctor.codes import TLS_1_3, VERSIONS, alert_named, named
 from doctor.endpoint import Endpoint
 from doctor.messages import alerts, protocol_chosen
 from doctor.target import Obstacle

@@ -1,11 +1,9 @@
 """The server's certificate: every step by itself, and the verdict of OpenSSL in the handshake."""
 
-from dataclasses import replace
 from typing import Final
 
-from doctor.alert_words import alert_named
-from doctor.chain_checks import CHAIN_CHECKS
 from doctor.checks import Check, Finding, failed, ok, skipped
+from doctor.codes import alert_named
 from doctor.endpoint import Endpoint
 from doctor.messages import alerts
 from doctor.watch import Direction
@@ -40,13 +38,6 @@ def _verified(endpoint: Endpoint) -> Finding:
 
 PRESENTED: Final = (
     Check("server.presented", "It presents a certificate", _presented, ("tls.version",)),
-)
-STEPS: Final = tuple(
-    replace(
-        check,
-        needs=(*check.needs, "server.presented", *(["files.format"] if check.id == "root" else [])),
-    )
-    for check in CHAIN_CHECKS
 )
 VERIFIED: Final = (
     Check(

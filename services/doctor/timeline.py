@@ -6,10 +6,10 @@ from enum import IntEnum
 from typing import Any, Final, TextIO
 
 from doctor.attempt import Attempt
+from doctor.calls import refusal_of
 from doctor.codes import TLS_1_3, VERSIONS, named
 from doctor.decode import Decoded, decode, is_retry
 from doctor.messages import Kind, certificate_request, has_presented, kind_of
-from doctor.refusal import refusal_of
 from doctor.report import printable
 from doctor.watch import ContentType, Direction, Message
 

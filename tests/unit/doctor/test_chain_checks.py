@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from doctor.chain import Chain
-from doctor.chain_checks import CHAIN_CHECKS
 from doctor.checks import Checked, Examination, Result
+from doctor.examinations import CHAIN_CHECKS
 from doctor.rehearsal import REHEARSAL, Credentials
 from tests.unit.doctor.material import (
     CLIENT,

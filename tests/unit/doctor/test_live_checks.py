@@ -17,13 +17,12 @@ import pytest
 from doctor import call_checks
 from doctor.attempt import Attempt, Ending
 from doctor.call_checks import CALL_CHECKS
-from doctor.calls import GrpcAnswer, Protocol, question_for
+from doctor.calls import GrpcAnswer, Protocol, question_for, refusal_of
 from doctor.chain import Chain
 from doctor.checks import Check, Examination, Finding, Result
 from doctor.client_checks import CLIENT_CHECKS
 from doctor.endpoint import Endpoint, Plan
 from doctor.network_checks import NETWORK_CHECKS
-from doctor.refusal import refusal_of
 from doctor.rehearsal import Credentials
 from doctor.server_checks import PRESENTED, VERIFIED
 from doctor.target import NotReached, Obstacle, Target, dial, parse_target

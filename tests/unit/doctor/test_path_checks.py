@@ -14,8 +14,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from doctor.ca_checks import CA_CHECKS, ROOT_AGAIN
 from doctor.chain import Chain
-from doctor.chain_checks import CHAIN_CHECKS
 from doctor.checks import Examination, Finding, Result
+from doctor.examinations import CHAIN_CHECKS
 from doctor.path_checks import PATH_CHECKS
 from doctor.rehearsal import REHEARSAL, Credentials
 from tests.unit.doctor.material import LEAF, NOW, ROOT, Made, leaf, make, openssl, run_shell
