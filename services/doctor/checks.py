@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 
 class Result(StrEnum):
@@ -76,6 +76,11 @@ class Checked:
     id: str
     claim: str
     finding: Finding
+    is_blocked: bool = False
+    """Whether it was skipped because an earlier check failed."""
+
+
+_BECAUSE: Final = "because "
 
 
 @dataclass(slots=True)
@@ -93,7 +98,8 @@ class Examination:
             needs = [need if "." in need else prefix + need for need in check.needs]
             reason = self._obstacle(needs)
             finding = skipped(reason) if reason else check.look(subject)
-            section.append(Checked(prefix + check.id, check.claim, finding))
+            is_blocked = reason.startswith(_BECAUSE)
+            section.append(Checked(prefix + check.id, check.claim, finding, is_blocked))
 
     def result_of(self, check_id: str) -> Result | None:
         """Return how a check came out; None if it has not been run."""
@@ -115,7 +121,7 @@ class Examination:
         for need in needs:
             match self._find(need):
                 case Checked(finding=Finding(result=Result.FAILED)):
-                    return f"because {need} failed"
+                    return f"{_BECAUSE}{need} failed"
                 case Checked(finding=Finding(result=Result.SKIPPED, detail=detail)):
                     return detail
                 case _:

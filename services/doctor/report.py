@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, TextIO
 
@@ -18,18 +19,23 @@ _INDENT: Final = " " * 4
 
 
 def print_examination(examination: Examination, out: TextIO) -> None:
-    """Print every finding, and at the end what to mend first."""
+    """Print every finding, what could not be looked at in one line, and what to fix first."""
     for heading, section in examination.sections.items():
-        if section:
+        if shown := [checked for checked in section if not checked.is_blocked]:
             print(heading, file=out)
-        for checked in section:
-            print(_paragraph(checked, out), file=out)
-        print(file=out)
+            for checked in shown:
+                print(_paragraph(checked, out), file=out)
+            print(file=out)
+    blocked = (each for section in examination.sections.values() for each in section)
+    for reason, count in Counter(
+        each.finding.detail for each in blocked if each.is_blocked
+    ).items():
+        print(f"Checks skipped {printable(reason)}: {count}.", file=out)
     failures = examination.failures()
     if not failures:
         print("Nothing is wrong here.", file=out)
         return
-    print(f"{len(failures)} failed; mend {failures[0].id} first.", file=out)
+    print(f"{len(failures)} failed; fix {failures[0].id} first.", file=out)
 
 
 def _paragraph(checked: Checked, out: TextIO) -> str:
