@@ -4,7 +4,7 @@ from typing import Final
 
 from cryptography import x509
 
-from doctor.chain import Chain, describe, join
+from doctor.chain import Chain, describe, join, signs_itself
 from doctor.checks import Check, Finding, failed, note, ok
 from doctor.names import violations
 
@@ -30,7 +30,8 @@ def _basic_constraints(chain: Chain) -> Finding:
         constraints = chain.extension(x509.BasicConstraints, authority)
         if constraints is None or not constraints.ca:
             what = "has no basicConstraints" if constraints is None else "says CA:FALSE"
-            return failed(
+            found = note if _is_old_ca(chain, authority) else failed
+            return found(
                 f"{describe(authority)} {what}, so it may issue nothing (RFC 5280, 4.2.1.9).",
                 *_again("basicConstraints = critical, CA:TRUE"),
             )
@@ -41,6 +42,20 @@ def _basic_constraints(chain: Chain) -> Finding:
             "Have it issued again with this extension: basicConstraints = critical, CA:FALSE",
         )
     return ok(_count(chain))
+
+
+def _is_old_ca(chain: Chain, authority: x509.Certificate) -> bool:
+    """Whether it is a root without basicConstraints, which OpenSSL takes when it is not strict."""
+    if (
+        chain.is_strict
+        or authority not in chain.roots
+        or chain.extension(x509.BasicConstraints, authority) is not None
+    ):
+        return False
+    usage = chain.extension(x509.KeyUsage, authority)
+    if usage is not None:
+        return usage.key_cert_sign
+    return authority.version is x509.Version.v1 and signs_itself(authority)
 
 
 def _count(chain: Chain) -> str:
@@ -67,7 +82,9 @@ def _key_usage(chain: Chain) -> Finding:
 
 
 def _path_length(chain: Chain) -> Finding:
-    for below, authority in enumerate(chain.authorities):
+    for index, authority in enumerate(chain.authorities):
+        # A CA's own certificate under its own name does not count (RFC 5280, section 4.2.1.9).
+        below = sum(each.subject != each.issuer for each in chain.authorities[:index])
         constraints = chain.extension(x509.BasicConstraints, authority)
         limit = constraints.path_length if constraints else None
         if limit is not None and below > limit:
@@ -81,17 +98,21 @@ def _path_length(chain: Chain) -> Finding:
 
 def _name_constraints(chain: Chain) -> Finding:
     notes = []
-    for authority in chain.authorities:
+    for above, authority in enumerate(chain.authorities, 1):
         constraints = chain.extension(x509.NameConstraints, authority)
         if constraints is None:
             continue
-        if wrong := list(violations(chain.leaf, constraints)):
-            return failed(
-                f"{describe(authority)} may not vouch for these names: {join(wrong)}.",
-                "Have the leaf issued with permitted names only, or by another CA.",
-            )
-        trees = [*(constraints.permitted_subtrees or []), *(constraints.excluded_subtrees or [])]
-        if any(isinstance(tree, x509.IPAddress) for tree in trees):
+        for below in chain.path[:above]:
+            if below is not chain.leaf and below.subject == below.issuer:
+                continue  # RFC 5280, section 6.1.3 (b)
+            if wrong := list(violations(below, constraints)):
+                whose = "" if below is chain.leaf else f" of {describe(below)}"
+                return failed(
+                    f"{describe(authority)} may not vouch for these names{whose}: {join(wrong)}.",
+                    "Have it issued with permitted names only, or by another CA.",
+                )
+        permitted = constraints.permitted_subtrees or ()
+        if any(isinstance(tree, x509.IPAddress) for tree in permitted):
             notes.append(
                 f"{describe(authority)} limits IP addresses. OpenSSL can do that; gRPC (BoringSSL) "
                 'refuses such a chain: "unsupported name constraint type".'

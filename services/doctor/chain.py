@@ -19,8 +19,8 @@ class Chain:
     """Certificates as they are presented: the leaf, then what vouches for it.
 
     `roles` are what the leaf has to be good for, `name` is the host that is dialled (may be empty),
-    `source` is a file or host:port, for messages. `is_ours` is False for a peer's certificate, and
-    `is_strict` says whether RFC 5280 is taken to the letter, as Python 3.13 does.
+    `source` is a file or host:port, for messages. `is_strict` says whether RFC 5280 is taken to the
+    letter, as Python 3.13 does.
     """
 
     certificates: tuple[x509.Certificate, ...]
@@ -29,7 +29,6 @@ class Chain:
     now: dt.datetime
     source: str
     name: str = ""
-    is_ours: bool = True
     is_strict: bool = True
 
     @property
@@ -39,19 +38,40 @@ class Chain:
 
     @cached_property
     def path(self) -> tuple[x509.Certificate, ...]:
-        """The leaf, its issuer, and so on as far as the signatures lead, whatever the order.
+        """The leaf, its issuer, and so on, as OpenSSL chooses them, whatever their order.
 
-        Trusted certificates come first, as with OpenSSL: a root that has also been signed by an
-        older one, to help those who know only that, is the end for whoever trusts it.
+        An issuer is found by its name and key identifier. Trusted certificates come first, and
+        above one of them only trusted certificates count: a root that an older root has also signed
+        is the end for a client that trusts it. The path ends below an issuer whose key did not
+        make the signature.
         """
         path = [self.leaf]
-        pool = [*self.roots, *self.certificates[1:]]
-        while not is_issued_by(path[-1], path[-1]):
-            issuer = next((each for each in pool if is_issued_by(path[-1], each)), None)
-            if issuer is None or issuer in path:
+        sent = self.certificates[1:]
+        while not signs_itself(path[-1]):
+            issuer = self._issuer_of(path, self.roots)
+            if issuer is not None:
+                sent = ()
+            else:
+                issuer = self._issuer_of(path, sent)
+            if issuer is None or not is_issued_by(path[-1], issuer):
                 break
             path.append(issuer)
         return tuple(path)
+
+    def _issuer_of(
+        self, path: list[x509.Certificate], candidates: tuple[x509.Certificate, ...]
+    ) -> x509.Certificate | None:
+        """Choose the first that is valid now, or else the one that is valid the longest."""
+        fitting = [
+            each for each in candidates if each not in path and is_named_issuer(path[-1], each)
+        ]
+        valid = (
+            each
+            for each in fitting
+            if each.not_valid_before_utc <= self.now <= each.not_valid_after_utc
+        )
+        latest = max(fitting, key=lambda each: each.not_valid_after_utc, default=None)
+        return next(valid, latest)
 
     @property
     def authorities(self) -> tuple[x509.Certificate, ...]:
@@ -71,6 +91,31 @@ def extension_of(certificate: x509.Certificate, kind: type[ExtensionT]) -> Exten
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
+
+
+def is_named_issuer(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether `subject` names `issuer`, and an authorityKeyIdentifier that fits it if it has one.
+
+    The identifier may name the issuer's key, or its certificate (RFC 5280, section 4.2.1.1).
+    """
+    if subject.issuer != issuer.subject:
+        return False
+    wanted = extension_of(subject, x509.AuthorityKeyIdentifier)
+    if wanted is None:
+        return True
+    has = extension_of(issuer, x509.SubjectKeyIdentifier)
+    if wanted.key_identifier and has is not None and wanted.key_identifier != has.digest:
+        return False
+    if wanted.authority_cert_serial_number not in {None, issuer.serial_number}:
+        return False
+    names = [name.value for name in wanted.authority_cert_issuer or ()]
+    directory_names = [name for name in names if isinstance(name, x509.Name)]
+    return not directory_names or directory_names[0] == issuer.issuer
+
+
+def signs_itself(certificate: x509.Certificate) -> bool:
+    """Whether a certificate says that it is its own issuer: a root, or a lone leaf."""
+    return is_named_issuer(certificate, certificate)
 
 
 def is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:

@@ -3,7 +3,7 @@
 import datetime as dt
 from typing import Final
 
-from doctor.chain import Chain, describe
+from doctor.chain import Chain, describe, join
 from doctor.checks import Check, Finding, failed, note, ok
 
 _SKEW: Final = dt.timedelta(days=1)  # a certificate "from tomorrow" means a wrong clock
@@ -11,7 +11,7 @@ _FRESH: Final = dt.timedelta(minutes=1)
 
 
 def _dates(chain: Chain) -> Finding:
-    for certificate in dict.fromkeys((*chain.path, *chain.certificates)):
+    for certificate in chain.path:
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         if chain.now > end:
             return failed(
@@ -32,7 +32,24 @@ def _dates(chain: Chain) -> Finding:
                     "date -u; timedatectl status",
                 )
             return failed(cause, "Wait, or have it issued again for the present.")
-    return _dates_soon(chain)
+    return _dates_beside(chain) or _dates_soon(chain)
+
+
+def _dates_beside(chain: Chain) -> Finding | None:
+    """Look at what is sent and not used: OpenSSL ignores its dates, other libraries may not."""
+    unused = [
+        each
+        for each in dict.fromkeys(chain.certificates)
+        if each not in chain.path
+        and not each.not_valid_before_utc <= chain.now <= each.not_valid_after_utc
+    ]
+    if not unused:
+        return None
+    return note(
+        f"Sent too, not needed, and not valid today: {join(map(describe, unused))}. "
+        "OpenSSL and gRPC ignore it; some older programs refuse the chain because of it.",
+        f"Take it out of {chain.source}.",
+    )
 
 
 def _dates_soon(chain: Chain) -> Finding:

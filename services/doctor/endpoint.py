@@ -96,7 +96,6 @@ def _server_chain(plan: Plan, seen: Attempt) -> tuple[Chain, str]:
         dt.datetime.now(dt.UTC),
         str(plan.target),
         plan.target.server_hostname,
-        is_ours=False,
         is_strict=plan.is_strict,
     )
     return chain, damage

@@ -14,7 +14,7 @@ from doctor.names import address_of, covers, names_of
 
 def _name(chain: Chain) -> Finding:
     names = names_of(chain.leaf)
-    if not chain.name:
+    if not chain.name or Role.SERVER not in chain.roles:
         return skipped(f"nobody is dialled here; its names: {names}")
     if covers(names, chain.name):
         return ok(f'"{chain.name}" is one of its names: {names}.')

@@ -1,6 +1,7 @@
 """Names in a certificate: what they are, whether the name dialled is one, and what a CA permits."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,6 +10,8 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from doctor.chain import extension_of, join
+
+_LABEL: Final = re.compile("[a-z0-9-]+")
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -52,6 +55,15 @@ def address_of(name: str) -> IPAddress | None:
         return None
 
 
+def is_host_name(text: str) -> bool:
+    """Whether TLS can be told to expect this name."""
+    try:
+        text.encode("idna")
+    except UnicodeError:  # a label that is empty or longer than 63 characters
+        return False
+    return not text.startswith(".")
+
+
 def covers(names: Names, dialled: str) -> bool:
     """Whether the certificate is for what was dialled (RFC 9525, section 6)."""
     if (address := address_of(dialled)) is not None:
@@ -60,10 +72,14 @@ def covers(names: Names, dialled: str) -> bool:
 
 
 def _same_host(pattern: str, host: str) -> bool:
-    """Compare without case; `*` stands for the whole of the first label (RFC 9525, 6.3)."""
+    """Compare without case; `*` stands for the whole of the first label (RFC 9525, 6.3).
+
+    Like OpenSSL and browsers, take no `*` for a name right below a top-level domain.
+    """
     pattern, host = pattern.lower(), host.lower()
     if pattern.startswith("*."):
-        return host.partition(".")[2] == pattern[2:] and not host.startswith(".")
+        label, _, rest = host.partition(".")
+        return rest == pattern[2:] and "." in rest and bool(_LABEL.fullmatch(label))
     return pattern == host
 
 

@@ -7,24 +7,33 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from doctor.chain import Chain, describe, extension_of, is_issued_by, join
+from doctor.chain import (
+    Chain,
+    describe,
+    extension_of,
+    is_issued_by,
+    is_named_issuer,
+    join,
+    signs_itself,
+)
 from doctor.checks import Check, Finding, failed, note, ok, skipped
 
 
 def _order(chain: Chain) -> Finding:
     issuers = chain.certificates[1:]
-    if any(is_issued_by(other, chain.leaf) for other in issuers):
-        return failed(
+    if any(is_issued_by(other, chain.leaf) for other in issuers if other != chain.leaf):
+        usage = chain.extension(x509.KeyUsage)
+        found = failed if usage is not None and not usage.digital_signature else note
+        return found(
             f"The first certificate, {describe(chain.leaf)}, is the issuer of another. "
             "The leaf comes first (RFC 8446, section 4.4.2).",
             "Write the file again: the leaf, then its issuer, and so on.",
             "cat leaf.crt issuing-ca.crt > chain.crt",
         )
     if not all(is_issued_by(subject, issuer) for subject, issuer in pairwise(chain.certificates)):
-        found = failed if chain.is_ours else note  # what others put up with is not for us to send
-        return found(
-            f"Behind each certificate comes its issuer, but here: {_listed(chain)}. "
-            "OpenSSL sorts that out; other libraries need not (RFC 5246, section 7.4.2).",
+        return note(
+            f"Each certificate should be followed by its issuer, but here: {_listed(chain)}. "
+            "OpenSSL and gRPC sort that out; other libraries need not (RFC 5246, section 7.4.2).",
             "Write the file again: the leaf, then its issuer, and so on, and nothing else.",
             "cat leaf.crt issuing-ca.crt > chain.crt",
         )
@@ -42,7 +51,16 @@ def _reaches_root(chain: Chain) -> Finding:
         return skipped("no CA to compare with: give it with --ca")
     last = chain.path[-1]
     issuer = f'"{last.issuer.rfc4514_string()}"'
-    if is_issued_by(last, last):
+    if signer := _signer_that_is_not_named(chain):
+        return failed(
+            f"The key of {describe(signer)} signed {describe(last)}, whose authorityKeyIdentifier "
+            "names another certificate: the CA's certificate has been made anew, with another "
+            "subjectKeyIdentifier or serial number. OpenSSL finds no issuer.",
+            f"Have {describe(last)} issued again, or give the CA certificate that it names.",
+            "openssl x509 -in chain.crt -noout -ext authorityKeyIdentifier; "
+            "openssl x509 -in ca.crt -noout -ext subjectKeyIdentifier",
+        )
+    if signs_itself(last):
         if last in chain.roots:
             return ok(f"It ends at {describe(last)}.")
         cause = f"It ends at {describe(last)}, which signs itself and is not among the CAs given."
@@ -69,6 +87,16 @@ def _reaches_root(chain: Chain) -> Finding:
         "not know, the certificate is not from yours.",
         _fetch_issuer(last) or "cat leaf.crt issuing-ca.crt > chain.crt",
     )
+
+
+def _signer_that_is_not_named(chain: Chain) -> x509.Certificate | None:
+    """Return the certificate whose key signed the last of the path, if identifiers hide it."""
+    last = chain.path[-1]
+    known = [*chain.roots, *chain.certificates]
+    signers = [each for each in known if is_issued_by(last, each)]
+    if any(is_named_issuer(last, each) for each in signers):
+        return None
+    return next(iter(signers), None)
 
 
 def _foreign(chain: Chain, cause: str) -> Finding:

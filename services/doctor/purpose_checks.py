@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from mtls.certificates import CertificateError, Role, check_purpose
+from mtls.certificates import Role
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -20,6 +20,27 @@ OID: Final = {
 
 def _purpose(chain: Chain) -> Finding:
     usages = chain.extension(x509.ExtendedKeyUsage)
+    for role in sorted(chain.roles, key=lambda role: role.value):
+        if usages is not None and OID[role] not in usages:
+            return failed(
+                f"The certificate's extended key usage lacks {role.value}. "
+                f"It has: {join(_usage_names(usages))}. "
+                f"The other side refuses it as a {role.name.lower()}'s.",
+                reissue(f"extendedKeyUsage = {_wanted(chain)}"),
+            )
+        for authority in chain.authorities:
+            limits = chain.extension(x509.ExtendedKeyUsage, authority)
+            if limits is not None and OID[role] not in limits:
+                return failed(
+                    f"{describe(authority)} may only issue for: {join(_usage_names(limits))}; "
+                    f"this leaf is for {role.value}."
+                    + (
+                        " OpenSSL does not take anyExtendedKeyUsage for it."
+                        if _ANY in limits
+                        else ""
+                    ),
+                    f"Have the leaf issued by a CA that may issue for {role.value}.",
+                )
     if usages is None:
         return note(
             "The leaf has no extended key usage. TLS libraries take that for any purpose "
@@ -27,23 +48,6 @@ def _purpose(chain: Chain) -> Finding:
             "careful programs, mtls.peer among them, refuse it.",
             reissue(f"extendedKeyUsage = {_wanted(chain)}"),
         )
-    for role in sorted(chain.roles, key=lambda role: role.value):
-        try:
-            check_purpose(chain.leaf, role)
-        except CertificateError as error:
-            return failed(
-                f"{error} It has: {join(_usage_names(usages))}. "
-                f"The other side refuses it as a {role.name.lower()}'s.",
-                reissue(f"extendedKeyUsage = {_wanted(chain)}"),
-            )
-        for authority in chain.authorities:
-            limits = chain.extension(x509.ExtendedKeyUsage, authority)
-            if limits is not None and OID[role] not in limits and _ANY not in limits:
-                return failed(
-                    f"{describe(authority)} may only issue for: {join(_usage_names(limits))}; "
-                    f"this leaf is for {role.value}.",
-                    f"Have the leaf issued by a CA that may issue for {role.value}.",
-                )
     return ok(join(_usage_names(usages)))
 
 
@@ -60,13 +64,19 @@ def _key_usage(chain: Chain) -> Finding:
     usage = chain.extension(x509.KeyUsage)
     if usage is None:
         return ok("Not limited by a keyUsage extension.")
-    if not usage.digital_signature:
-        return failed(
-            "keyUsage lacks digitalSignature, and signing is all that a leaf does in TLS 1.3 "
-            "(RFC 8446, section 4.4.2.2).",
-            reissue("keyUsage = critical, digitalSignature"),
-        )
-    return ok("digitalSignature")
+    if usage.digital_signature:
+        return ok("digitalSignature")
+    cause = (
+        "keyUsage lacks digitalSignature, and signing is all that a leaf does in TLS 1.3 "
+        "(RFC 8446, section 4.4.2.2)."
+    )
+    fix = reissue("keyUsage = critical, digitalSignature")
+    is_enough_for_openssl = usage.key_agreement or (
+        usage.key_encipherment and Role.CLIENT not in chain.roles
+    )
+    if is_enough_for_openssl:
+        return note(f"{cause} OpenSSL accepts it all the same; gRPC and browsers do not.", fix)
+    return failed(cause, fix)
 
 
 PURPOSE_CHECKS: Final = (

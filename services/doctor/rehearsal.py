@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from doctor.chain import Chain
 from doctor.checks import Check, Finding, failed, ok, skipped
-from doctor.names import names_of
+from doctor.names import covers, is_host_name, names_of
 
 _FLIGHTS: Final = 8  # a handshake in memory takes three
 _STAND_IN: Final = "the-other-side.invalid"
@@ -81,21 +81,28 @@ def _rehearse(credentials: Credentials) -> Finding:
         return skipped("no CA to compare with: give it with --ca")
     said = []
     for role in sorted(chain.roles, key=lambda role: role.value):
-        names = names_of(chain.leaf)
-        dialled = chain.name or next(iter((*names.dns, *map(str, names.addresses))), "")
+        dialled = chain.name or _name_to_dial(chain.leaf)
         if role is Role.SERVER and not dialled:
             continue  # a server without a name: that has a check of its own
         try:
-            words = _verdict(credentials, role, dialled.replace("*", "any"))
+            words = _verdict(credentials, role, dialled)
         except ssl.SSLError as error:
             words = f"it cannot even be loaded: {error.reason}"
         if words:
             return failed(
                 f"As a {role.name.lower()}'s certificate OpenSSL refuses it: {words.rstrip('.')}.",
-                "First what failed above, of which this is the sum.",
+                "Fix what failed above, of which this is the sum; else this is the cause.",
             )
         said.append(f"a {role.name.lower()}'s")
     return ok(f"It takes it as {' and '.join(said)}.") if said else skipped("no role to rehearse")
+
+
+def _name_to_dial(leaf: x509.Certificate) -> str:
+    """Return a name that the certificate is for, as a client can dial it; empty if it has none."""
+    names = names_of(leaf)
+    hosts = (name.replace("*", "any") for name in names.dns)
+    dialled = (name for name in hosts if is_host_name(name) and covers(names, name))
+    return next(iter((*dialled, *map(str, names.addresses))), "")
 
 
 def _verdict(credentials: Credentials, role: Role, dialled: str) -> str:

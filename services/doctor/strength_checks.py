@@ -17,18 +17,34 @@ _NEW_KEY: Final = "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-25
 
 def _keys(chain: Chain) -> Finding:
     said = []
+    rare = ""
     for certificate in chain.path:
         weakness, kind = _judge(certificate)
-        if weakness:
+        if weakness and certificate is not chain.leaf and not _is_short(certificate):
+            rare = (
+                rare or f"{describe(certificate)} has {kind}: {weakness}, and others may refuse it."
+            )
+        elif weakness:
             return failed(
                 f"{describe(certificate)} has {kind}: {weakness}.",
                 "Make a new key, ECDSA P-256 for instance, and have a certificate issued for it.",
                 _NEW_KEY,
             )
         said.append(kind)
+    if rare:
+        return note(rare)
     if "an Ed25519 key" in said or "an Ed448 key" in said:
         return note(f"{', '.join(said)}: gRPC (BoringSSL) and browsers do not take Edwards curves.")
     return ok(", ".join(said))
+
+
+def _is_short(certificate: x509.Certificate) -> bool:
+    """Whether it has an RSA key that is too short, which OpenSSL refuses of a CA too."""
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return True
+    return isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey) and key.key_size < _RSA_BITS
 
 
 def _judge(certificate: x509.Certificate) -> tuple[str, str]:

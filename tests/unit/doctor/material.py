@@ -61,8 +61,10 @@ class Spec:
     end: dt.datetime = NOW + 24 * HOUR
     key: Key | None = None
     has_aki: bool = True
+    aki: x509.AuthorityKeyIdentifier | None = None
     has_ski: bool = True
     others: Sequence[x509.ExtensionType] = ()
+    criticals: Sequence[x509.ExtensionType] = ()
 
 
 ROOT: Final = Spec(
@@ -154,8 +156,10 @@ def _extensions(spec: Spec, key: Key, signer: Key) -> list[tuple[x509.ExtensionT
         found.append((x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False))
     if spec.has_aki:
         public = signer.public_key()
-        found.append((x509.AuthorityKeyIdentifier.from_issuer_public_key(public), False))
+        by_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(public)
+        found.append((spec.aki or by_key, False))
     found += [(other, False) for other in spec.others]
+    found += [(critical, True) for critical in spec.criticals]
     return found
 
 

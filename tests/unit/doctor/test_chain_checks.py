@@ -70,6 +70,10 @@ DNS, URI, IP = x509.DNSName, x509.UniformResourceIdentifier, x509.IPAddress
 LOOPBACK: Final = ipaddress.ip_network("127.0.0.0/8")
 ELSEWHERE: Final = ipaddress.ip_network("10.0.0.0/8")
 
+PRIVATE_EXTENSION: Final = x509.UnrecognizedExtension(
+    x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\x05\x00"
+)
+
 # The check, the good twin, the bad one, and words that the cause has to have.
 FAULTS: Final[dict[str, tuple[str, Build, Build, str]]] = {
     "expired leaf": (
@@ -228,6 +232,18 @@ FAULTS: Final[dict[str, tuple[str, Build, Build, str]]] = {
         ),
         "127.0.0.1 is not among the permitted: 10.0.0.0/8",
     ),
+    "leaf whose AKI no longer fits": (
+        "root",
+        leaf,
+        lambda: leaf(replace(LEAF, aki=x509.AuthorityKeyIdentifier(b"before" * 3, None, None))),
+        'The key of "CN=issuing" signed "CN=leaf", whose authorityKeyIdentifier names another',
+    ),
+    "critical extension that nobody knows": (
+        "critical",
+        lambda: leaf(replace(LEAF, others=[PRIVATE_EXTENSION])),
+        lambda: leaf(replace(LEAF, criticals=[PRIVATE_EXTENSION])),
+        "a critical extension that OpenSSL does not know: 1.3.6.1.4.1.55555.1",
+    ),
     "leaf that does not name its issuer's key": (
         "key_identifiers",
         leaf,
@@ -345,6 +361,23 @@ def test_notes_what_works_and_is_worth_knowing(check: str, build: Build, words: 
     assert found.result is Result.NOTE
     assert words in found.detail
     assert openssl_accepts(chain_of(made), made)
+
+
+def test_an_expired_cross_signed_root_that_is_sent_too_is_no_failure() -> None:
+    """The path ends at a root that is trusted; what is sent beside it does not count."""
+    made = leaf()
+    older = make(replace(ROOT, subject="older"))
+    crossed = make(replace(ROOT, key=made.root.key, end=NOW - HOUR), older).certificate
+    chain = replace(chain_of(made), certificates=(*made.chain, crossed))
+    found = examine(chain)
+    assert not [c.id for c in found.values() if c.finding.result is Result.FAILED]
+    assert found["dates"].finding.result is Result.NOTE
+    assert 'not valid today: "CN=root"' in found["dates"].finding.detail
+    assert openssl_accepts(chain, made)
+    # Without the root that the cross-signed one stands for, its date counts.
+    needs_it = replace(chain, roots=(older.certificate,))
+    assert examine(needs_it)["dates"].finding.result is Result.FAILED
+    assert not openssl_accepts(needs_it, made)
 
 
 def test_a_spiffe_id_is_shown() -> None:

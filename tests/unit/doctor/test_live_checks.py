@@ -90,7 +90,7 @@ def endpoint(
     now = dt.datetime.now(dt.UTC)
     own = Chain(MADE.chain, ROOTS, frozenset({Role.CLIENT}), now, "chain.crt")
     plan = Plan(TARGET, ROOTS, Credentials(own, MADE.key), protocol)
-    return Endpoint(plan, seen, bare or seen, replace(own, is_ours=False))
+    return Endpoint(plan, seen, bare or seen, own)
 
 
 def look(checks: Sequence[Check[Endpoint]], check: str, subject: Endpoint) -> Finding:

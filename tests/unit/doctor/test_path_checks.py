@@ -28,11 +28,9 @@ def made() -> Made:
     return leaf()
 
 
-def look(
-    check: str, certificates: Certificates, roots: Certificates, *, is_ours: bool = True
-) -> Finding:
+def look(check: str, certificates: Certificates, roots: Certificates) -> Finding:
     now = dt.datetime.now(dt.UTC)
-    chain = Chain(certificates, roots, frozenset(Role), now, "chain.crt", is_ours=is_ours)
+    chain = Chain(certificates, roots, frozenset(Role), now, "chain.crt")
     examination = Examination()
     examination.run("", PATH_CHECKS, chain)
     return {each.id: each.finding for each in examination.sections[""]}[check]
@@ -52,10 +50,8 @@ def test_a_certificate_that_does_not_belong_is_out_of_order(made: Made) -> None:
     stranger = make(ROOT).certificate
     chain = (made.chain[0], stranger, *made.chain[1:])
     found = look("order", chain, ())
-    assert found.result is Result.FAILED
-    assert "OpenSSL sorts that out" in found.detail
-    # A server that sends it is verified all the same, so there it is worth a note.
-    assert look("order", chain, (), is_ours=False).result is Result.NOTE
+    assert found.result is Result.NOTE  # OpenSSL accepts it all the same
+    assert "OpenSSL and gRPC sort that out" in found.detail
 
 
 def test_a_root_that_is_sent_is_needless(made: Made) -> None:
