@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Final
 
-from mtls.http_endpoint import client_context
+from mtls.ssl_contexts import client_context
 
 from benchmarks.processes import on_core
 from benchmarks.rounds import Sample

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from mtls.http_endpoint import client_context
 from mtls.identity import Identity
+from mtls.ssl_contexts import client_context
 
 _SECONDS: Final = 30
 _READ_BYTES: Final = 4096

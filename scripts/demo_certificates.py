@@ -4,8 +4,8 @@ import asyncio
 from typing import Final
 
 from mtls.certificates import Role
-from mtls.http_endpoint import client_context
 from mtls.identity import load_identity
+from mtls.ssl_contexts import client_context
 
 import aiohttp
 from rich.console import Console

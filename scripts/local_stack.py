@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from mtls.certificates import Role
-from mtls.http_endpoint import client_context
 from mtls.identity import load_identity
+from mtls.ssl_contexts import client_context
 
 import aiohttp
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mtls import http_endpoint
+from mtls import ssl_contexts
 
 import grpc.aio
 from aiohttp import web
@@ -34,7 +34,7 @@ def _bare_gateway() -> None:
 
     with_hooks = replace("gateway.server", "create_app", create_app)
     replace("gateway.videos.handlers", "_caller", lambda _request: UPLOADER.spiffe_id)
-    plain_context = http_endpoint._server_context  # noqa: SLF001  what is measured is the rest
+    plain_context = ssl_contexts._server_context  # noqa: SLF001  what is measured is the rest
     replace("mtls.http_listener", "server_context", lambda identity, **_: plain_context(identity))
 
 

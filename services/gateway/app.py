@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from mtls.http_authorization import authorize, count_responses
 from mtls.http_connections import end_old_connections
+from mtls.http_server import authorize, count_responses
 from mtls.identity_source import IdentitySource
 from mtls.policy import Policy
 

@@ -5,9 +5,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, cast
 
 from mtls.address import Address
+from mtls.connection_limiter import Limits
 from mtls.http_listener import ListenError, listening
 from mtls.identity_source import IdentitySource
-from mtls.places import Limits
 from mtls.reporting.metrics_endpoint import serving_metrics
 
 from aiohttp import web

@@ -12,15 +12,15 @@ from functools import partial
 from typing import Final
 
 from mtls.address import Address
+from mtls.connection_limiter import Limits, Places
 from mtls.errors import MtlsError
 from mtls.http_connections import cut_off_ended
-from mtls.http_endpoint import server_context
 from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
-from mtls.places import Limits, Places
 from mtls.refusals import Reason, Refusal
 from mtls.reporting.events import log_limited, report_refusal
 from mtls.reporting.tls_alerts import KNOCK, Knock
+from mtls.ssl_contexts import server_context
 
 _BACKLOG: Final = 128  # connections that wait to be accepted
 _GOODBYE_SECONDS: Final = 2.0  # for the peer to end TLS too; what else it sends is thrown away

@@ -47,7 +47,7 @@ def check_grpc(url: SplitResult, identity: Identity) -> None:
 
 def check_https(url: SplitResult, identity: Identity) -> None:
     """Send GET. Raises `UnhealthyError`."""
-    from mtls.http_endpoint import client_context
+    from mtls.ssl_contexts import client_context
 
     connection = http.client.HTTPSConnection(
         url.hostname or "", url.port, context=client_context(identity), timeout=_TIMEOUT_SECONDS

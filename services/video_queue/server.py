@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from mtls.address import Address
-from mtls.grpc_authorization import MAX_METADATA_BYTES, AuthorizationInterceptor
 from mtls.grpc_endpoint import server_credentials
+from mtls.grpc_server import MAX_METADATA_BYTES, AuthorizationInterceptor
 from mtls.identity_source import IdentitySource
 from mtls.policy import Policy
 from mtls.reporting.metrics_endpoint import serving_metrics

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from mtls.address import Address
-from mtls.grpc_channel import renewing_channel
+from mtls.grpc_client import renewing_channel
 from mtls.identity_source import IdentitySource
 
 import grpc.aio

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from mtls.certificates import Role
-from mtls.http_endpoint import client_context
 from mtls.identity import load_identity
+from mtls.ssl_contexts import client_context
 
 import docker
 from docker.models.containers import Container

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from mtls.address import Address
-from mtls.grpc_authorization import AuthorizationInterceptor
+from mtls.connection_limiter import Limits
 from mtls.grpc_endpoint import server_credentials
-from mtls.http_authorization import authorize
+from mtls.grpc_server import AuthorizationInterceptor
 from mtls.http_listener import listening
+from mtls.http_server import authorize
 from mtls.identity import CA_CERTIFICATE, KEY_PAIR, Identity
 from mtls.identity_source import IdentitySource
 from mtls.peer import PeerError
-from mtls.places import Limits
 from mtls.policy import Denied, Policy
 from mtls.reporting.events import configure_logging, report_refusals
 from mtls.revocation import REVOKED, Revocations

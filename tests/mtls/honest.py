@@ -9,8 +9,8 @@ from typing import Final
 
 from mtls.certificates import Role
 from mtls.grpc_endpoint import channel_credentials
-from mtls.http_endpoint import client_context
 from mtls.identity import Identity, load_identity
+from mtls.ssl_contexts import client_context
 
 import grpc
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mtls.certificates import Role
-from mtls.http_endpoint import client_context
 from mtls.identity_watch import watching
+from mtls.ssl_contexts import client_context
 
 import aiohttp
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from mtls.certificates import Role
-from mtls.http_endpoint import client_context
 from mtls.identity import Identity, load_identity
 from mtls.identity_watch import described
+from mtls.ssl_contexts import client_context
 
 from cryptography import x509
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from mtls.certificates import Role
-from mtls.http_endpoint import client_context
 from mtls.identity import load_identity
+from mtls.ssl_contexts import client_context
 
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 from mtls import http_listener
 from mtls.address import Address
-from mtls.http_endpoint import server_context
+from mtls.connection_limiter import Limits
 from mtls.http_listener import listening
 from mtls.identity import KEY_PAIR
 from mtls.identity_source import IdentitySource
-from mtls.places import Limits
 from mtls.refusals import Refusal
 from mtls.reporting.presented import Presented
+from mtls.ssl_contexts import server_context
 
 import pytest
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from mtls.certificates import Role
-from mtls.grpc_authorization import AuthorizationInterceptor
 from mtls.grpc_endpoint import server_credentials
+from mtls.grpc_server import AuthorizationInterceptor
 from mtls.identity import load_identity
 from mtls.identity_source import IdentitySource
 from mtls.policy import Policy

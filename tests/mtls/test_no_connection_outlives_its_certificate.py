@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from mtls.certificates import Role
-from mtls.http_endpoint import client_context
 from mtls.identity import load_identity
+from mtls.ssl_contexts import client_context
 
 import aiohttp
 import grpc.aio

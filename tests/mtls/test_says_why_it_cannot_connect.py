@@ -14,10 +14,10 @@ from typing import Any, Final
 from mtls.address import Address
 from mtls.certificates import Role
 from mtls.grpc_endpoint import channel_credentials
-from mtls.http_endpoint import client_context
 from mtls.identity import KEY_PAIR, Identity, load_identity
 from mtls.reporting.channel_watch import explaining_failures
 from mtls.reporting.connection_probe import ADVICE, Cause, Finding, probe
+from mtls.ssl_contexts import client_context
 
 import grpc
 import grpc.aio

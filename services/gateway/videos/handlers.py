@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from mtls.http_authorization import PEER
+from mtls.http_server import PEER
 from mtls.spiffe import SpiffeId
 
 import orjson

@@ -7,9 +7,9 @@ from functools import partial
 from typing import Final
 
 from mtls.address import Address
-from mtls.http_endpoint import client_context
 from mtls.identity import Identity
 from mtls.reporting.connection_probe import Finding, probe
+from mtls.ssl_contexts import client_context
 
 import grpc
 import grpc.aio

@@ -15,12 +15,12 @@ from http import HTTPStatus
 from typing import Final
 
 from mtls.address import Address
-from mtls.calls import Door
+from mtls.authorizer import Door
 from mtls.certificates import CertificateError, Role, check_purpose
+from mtls.connection_limiter import Limits
 from mtls.http_listener import ListenError, listening
 from mtls.identity_source import IdentitySource
 from mtls.peer import Peer, PeerError, peer_of_request
-from mtls.places import Limits
 from mtls.policy import Denied, Policy
 
 import structlog

@@ -7,9 +7,9 @@ from typing import Any
 
 from mtls.address import Address
 from mtls.grpc_endpoint import server_credentials
-from mtls.http_endpoint import client_context
 from mtls.identity import Identity, load_identity
 from mtls.identity_source import IdentitySource
+from mtls.ssl_contexts import client_context
 
 import aiohttp
 import grpc.aio

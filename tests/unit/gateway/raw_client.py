@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from mtls.http_endpoint import client_context
+from mtls.ssl_contexts import client_context
 
 from tests.unit.gateway.conftest import Gateway
 from tests.unit.gateway.forms import BOUNDARY

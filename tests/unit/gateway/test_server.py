@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from mtls.http_endpoint import client_context
 from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
+from mtls.ssl_contexts import client_context
 
 import aiohttp
 import pytest

@@ -2,7 +2,7 @@ import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
-from mtls.calls import Door
+from mtls.authorizer import Door
 from mtls.certificates import Role
 from mtls.identity import Identity, load_identity
 from mtls.peer import Peer, PeerError

@@ -8,7 +8,7 @@ from typing import Any
 
 from mtls.address import Address
 from mtls.certificates import Role
-from mtls.grpc_channel import renewing_channel
+from mtls.grpc_client import renewing_channel
 from mtls.grpc_endpoint import server_credentials
 from mtls.identity import Identity, load_identity
 from mtls.identity_source import IdentitySource

@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from mtls.calls import Door
+from mtls.authorizer import Door
 from mtls.identity_source import IdentitySource
 from mtls.peer import Peer, PeerError, peer_of_request
 from mtls.policy import Policy

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from functools import lru_cache, partial
 from typing import Any, Final, NoReturn, TypeAlias
 
-from mtls.calls import Door
+from mtls.authorizer import Door
 from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
 from mtls.peer import Peer, PeerError, peer_of_call

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 from mtls.address import Address
-from mtls.places import Limits, Places
+from mtls.connection_limiter import Limits, Places
 
 import pytest
 
