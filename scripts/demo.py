@@ -148,13 +148,13 @@ async def _try(server: Service, upload: Upload, client: Impostor) -> Verdict:
         return Verdict(server.name, client.name, outcome.accepted, outcome.words, said)
     event = await asyncio.to_thread(
         server.log.wait_for,
-        lambda event: event["event"] in {"connection.refused", "call.denied"},
+        lambda event: event["event"] in {"handshake.refused", "call.denied"},
         since=since,
     )
     reason = event.get("reason", "not_listed")
-    words = event.get("words") or event.get("rule")
+    error = event.get("error") or event.get("rule")
     expected = not outcome.accepted and reason == client.reason
-    return Verdict(server.name, client.name, expected, outcome.words, f"{reason}: {words}")
+    return Verdict(server.name, client.name, expected, outcome.words, f"{reason}: {error}")
 
 
 def show_verdicts(console: Console, verdicts: list[Verdict]) -> None:

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mtls import ssl_contexts
+from mtls import Observer
 
 import grpc.aio
-from aiohttp import web
 
 from benchmarks.variants.parts import UPLOADER, know_the_peer, replace
 
@@ -18,7 +17,7 @@ from benchmarks.variants.parts import UPLOADER, know_the_peer, replace
 def take_out(service: str) -> None:
     """Take the hooks out of the service that is about to start."""
     know_the_peer(service)
-    replace("runtime.service", "report_refusals", _no_reports)
+    replace("runtime.service", "Reporter", _NoReports)
     if service == "gateway":
         _bare_gateway()
     else:
@@ -26,16 +25,8 @@ def take_out(service: str) -> None:
 
 
 def _bare_gateway() -> None:
-    def create_app(*arguments: Any) -> web.Application:
-        app: web.Application = with_hooks(*arguments)
-        app.middlewares.pop()  # `authorize`, the innermost
-        app.on_response_prepare.clear()  # `count_responses`, `end_old_connections`
-        return app
-
-    with_hooks = replace("gateway.server", "create_app", create_app)
+    replace("gateway.app", "protect", lambda *_, **__: None)
     replace("gateway.videos.handlers", "_caller", lambda _request: UPLOADER.spiffe_id)
-    plain_context = ssl_contexts._server_context  # noqa: SLF001  what is measured is the rest
-    replace("mtls.http_listener", "server_context", lambda identity, **_: plain_context(identity))
 
 
 def _bare_queue() -> None:
@@ -47,6 +38,9 @@ def _bare_queue() -> None:
     new_server = replace("grpc.aio", "server", server)
 
 
-@contextmanager
-def _no_reports(_endpoint: str = "") -> Iterator[None]:
-    yield
+class _NoReports(Observer):
+    """In the place of the services' reporter."""
+
+    @contextmanager
+    def reading_core_log(self, _endpoint: str) -> Iterator[None]:
+        yield

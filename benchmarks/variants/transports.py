@@ -4,19 +4,19 @@ This is the one place of the repository, next to the impostors, where verificati
 have something to compare with. tests/unit/test_no_insecure_switch.py knows it by name.
 """
 
-import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from mtls.address import Address
 from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
-from mtls.pem_pipe import readable
+from mtls.ssl_contexts import pem_path
 
 import grpc
 import grpc.aio
+from aiohttp import web
 
 from benchmarks.variants.parts import know_the_peer, replace
 
@@ -34,12 +34,13 @@ def _gateway_with_tls() -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # verify_mode is CERT_NONE
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.num_tickets = 0
-        with readable(identity.chain_pem) as chain, readable(identity.key_pem) as key:
+        with pem_path(identity.chain_pem) as chain, pem_path(identity.key_pem) as key:
             context.load_cert_chain(chain, key)
         context.set_alpn_protocols(("http/1.1",))
         return context
 
     replace("mtls.http_listener", "server_context", server_context)
+    replace("mtls.reporting.events", "explain_refusals", lambda *_, **__: None)
 
 
 def _queue_with_tls() -> None:
@@ -47,23 +48,26 @@ def _queue_with_tls() -> None:
         identity = source.current
         return grpc.ssl_server_credentials([(identity.key_pem, identity.chain_pem)])
 
-    replace("video_queue.server", "server_credentials", server_credentials)
+    replace("mtls.grpc_server", "server_credentials", server_credentials)
 
 
 def _plain_gateway() -> None:
     @asynccontextmanager
     async def listening(
+        app: web.Application,
         address: Address,
         _source: IdentitySource,
-        new_protocol: Callable[[], asyncio.BaseProtocol],
-        _limits: Any,
+        limits: Any,
+        **runner_options: Any,
     ) -> AsyncIterator[Address]:
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(new_protocol, address.host, address.port)
+        del limits
+        runner = web.AppRunner(app, access_log=None, **runner_options)
+        await runner.setup()
+        await web.TCPSite(runner, address.host, address.port).start()
         try:
-            yield Address(address.host, server.sockets[0].getsockname()[1])
+            yield Address(address.host, runner.addresses[0][1])
         finally:
-            server.close()
+            await runner.cleanup()
 
     def secure_channel(address: str, _credentials: Any, options: Any) -> grpc.aio.Channel:
         return grpc.aio.insecure_channel(address, options=options)

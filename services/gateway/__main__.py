@@ -2,7 +2,7 @@
 
 import sys
 
-from mtls.certificates import Role
+from mtls import Role
 
 from gateway.config import Config
 from gateway.server import serving

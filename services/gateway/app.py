@@ -4,10 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from mtls.http_connections import end_old_connections
-from mtls.http_server import authorize, count_responses
-from mtls.identity_source import IdentitySource
-from mtls.policy import Policy
+from mtls import IdentitySource, protect
 
 from aiohttp import web
 
@@ -26,8 +23,8 @@ HEALTH_CHECKS: Final = web.AppKey("HEALTH_CHECKS", list[HealthCheck])
 
 def create_app(config: Config, identity: IdentitySource) -> web.Application:
     """Return the application with its one route of its own; add yours, and their policy."""
-    policy = Policy(identity.current.spiffe_id.trust_domain, ALLOWED)
-    app = web.Application(middlewares=[problem_details, authorize(policy, identity)])
+    app = web.Application(middlewares=[problem_details])
+    protect(app, identity, ALLOWED, max_connection_age_seconds=config.max_connection_age_seconds)
     app[CONFIG] = config
     app[IDENTITY] = identity
     app[STOPPING] = asyncio.Event()
@@ -38,8 +35,6 @@ def create_app(config: Config, identity: IdentitySource) -> web.Application:
         app[STOPPING].set()
 
     app.on_shutdown.append(begin_to_stop)
-    app.on_response_prepare.append(count_responses(policy, identity))
-    app.on_response_prepare.append(end_old_connections(config.max_connection_age_seconds))
     return app
 
 

@@ -6,9 +6,6 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import ClassVar, Final
 
-from mtls.peer import PeerError
-from mtls.policy import Denied
-
 import orjson
 import structlog
 from aiohttp import web
@@ -87,8 +84,6 @@ def response_to(error: Exception) -> web.Response:
     match error:
         case RequestError():
             status, headers, detail = error.status, error.headers, str(error)
-        case Denied() | PeerError():
-            status, headers, detail = HTTPStatus.FORBIDDEN, {}, str(error)
         case _:
             return response_to(UnexpectedError())
     # Without a `type` of its own, a problem's title is the status phrase (RFC 9457, section 4.2.1).
@@ -122,8 +117,6 @@ async def problem_details(
 
 
 def _log_failure(request: web.Request, status: int, error: Exception) -> None:
-    if isinstance(error, Denied | PeerError):
-        return  # logged where it was decided, as call.denied
     resource = request.match_info.route.resource
     action = f"{request.method} {resource.canonical if resource else ''}"
     if not isinstance(error, RequestError):

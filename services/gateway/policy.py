@@ -21,3 +21,5 @@ ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     "DELETE /videos/{id}": _WRITERS,  # their own: the queue looks at the owner
     "GET /healthz": _READERS | {"probe"},
 }
+
+METRICS_READERS: Final = frozenset({"probe"})  # of GATEWAY_METRICS

@@ -4,8 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeVar
 
-from mtls.identity_source import IdentitySource
-from mtls.spiffe import SpiffeId
+from mtls import IdentitySource, SpiffeId
 
 import grpc.aio
 from aiohttp import web

@@ -1,4 +1,4 @@
-"""The base of every error that this library raises."""
+"""The base of every error that this library raises, and the errors that belong to no one module."""
 
 
 class MtlsError(Exception):
@@ -6,3 +6,7 @@ class MtlsError(Exception):
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or (self.__doc__ or "").strip())
+
+
+class ListenError(MtlsError):
+    """The address cannot be listened on."""

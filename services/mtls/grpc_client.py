@@ -1,9 +1,14 @@
-"""A gRPC channel that changes its certificate while calls go on.
+"""A gRPC channel that changes its certificate while calls go on. TLS 1.3 only: see __init__.py.
+
+    async with mtls_channel("video-queue:50051", identity) as channel: ...
 
 gRPC in Python reads a client's certificate when a channel is made, and never again
-(grpc/grpc#41779). So for each new identity there is a new channel. It has to stand before calls
-move over to it: as long as the server does not take the new certificate, the old one is used. The
+(grpc/grpc#41779). So for each new identity there is a new channel. It has to be connected before
+calls move over to it: as long as the server refuses the new certificate, the old one is used. The
 old channel is closed when its last call has ended; every call has a deadline, so it comes to that.
+
+The C-core checks a server's name against its subjectAltName and, if there is none, against the
+common name; it cannot be told otherwise. Our issuing CA makes no certificate without names.
 """
 
 import asyncio
@@ -13,33 +18,52 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from mtls.address import Address
-from mtls.grpc_endpoint import channel_credentials
 from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
-from mtls.reporting.channel_watch import explaining_failures
+from mtls.observer import Observer
 
 import grpc
 import grpc.aio
-import structlog
 
-_log = structlog.get_logger(__name__)
+_FAILING_SECONDS: Final = 30.0  # between two reports of a channel that cannot connect
 
 Options = Sequence[tuple[str, Any]]
 
 
-@asynccontextmanager
-async def renewing_channel(
-    address: Address, source: IdentitySource, options: Options = ()
-) -> AsyncIterator[grpc.aio.Channel]:
-    """Yield a channel to `address` as the identity in force: to be used like any other.
+def channel_credentials(identity: Identity) -> grpc.ChannelCredentials:
+    """Return credentials that show `identity` and accept only servers of its CA, by DNS name."""
+    return grpc.ssl_channel_credentials(
+        root_certificates=identity.ca_pem,
+        private_key=identity.key_pem,
+        certificate_chain=identity.chain_pem,
+    )
 
-    It connects at the first call, again when it must, and says why when it cannot.
+
+@asynccontextmanager
+async def mtls_channel(
+    address: Address | str, source: IdentitySource, options: Options = ()
+) -> AsyncIterator[grpc.aio.Channel]:
+    """Yield a channel to `address` as the identity in use: to be used like any other.
+
+    It connects at the first call, again when it must, and reports when it cannot.
     """
-    channel = RenewingChannel(lambda identity: _Lane(address, identity, options), source)
+    channel = _RenewingChannel(Address.of(address), source, options)
     try:
         yield channel
     finally:
         await channel.close()
+
+
+async def report_failures(
+    channel: grpc.aio.Channel, address: Address, identity: Identity, observer: Observer
+) -> None:
+    """Report when `channel` cannot connect, at once and then every 30 s, until it is closed."""
+    while (state := channel.get_state()) is not grpc.ChannelConnectivity.SHUTDOWN:
+        if state is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            await channel.wait_for_state_change(state)
+            continue
+        await observer.channel_failing(address, identity)
+        await asyncio.sleep(_FAILING_SECONDS)
 
 
 def _used_of(identity: Identity) -> tuple[bytes, ...]:
@@ -47,25 +71,24 @@ def _used_of(identity: Identity) -> tuple[bytes, ...]:
     return identity.key_pem, identity.chain_pem, identity.ca_pem
 
 
-class _Lane:
+class _Generation:
     """A channel for one identity, and how many calls are under way on it."""
 
-    def __init__(self, address: Address, identity: Identity, options: Options) -> None:
-        self.identity: Final = identity
+    def __init__(
+        self, address: Address, identity: Identity, options: Options, observer: Observer
+    ) -> None:
         self.channel: Final = grpc.aio.secure_channel(
             str(address), channel_credentials(identity), options=options
         )
-        self._explaining = asyncio.create_task(self._explain(address))
+        self._reporting = asyncio.create_task(
+            report_failures(self.channel, address, identity, observer)
+        )
         self._calls = 0
         self._is_empty = asyncio.Event()
         self._is_empty.set()
 
-    async def _explain(self, address: Address) -> None:
-        async with explaining_failures(self.channel, address, self.identity):
-            await asyncio.Event().wait()
-
     def begin(self, call: grpc.aio.Call) -> None:
-        """Take note of a call until it has ended."""
+        """Count a call until it has ended."""
         self._calls += 1
         self._is_empty.clear()
         call.add_done_callback(self._end)
@@ -84,42 +107,45 @@ class _Lane:
 
     async def close(self) -> None:
         """Close the channel now; calls that are under way are cancelled."""
-        self._explaining.cancel()
+        self._reporting.cancel()
         with suppress(asyncio.CancelledError):
-            await self._explaining
+            await self._reporting
         await self.channel.close()
 
 
 class _Method:
-    """What a stub calls: it belongs to the lane that is in use at the time of the call."""
+    """What a stub calls: it belongs to the generation that is in use at the time of the call."""
 
-    def __init__(self, owner: "RenewingChannel", kind: str, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, owner: "_RenewingChannel", kind: str, *args: Any, **kwargs: Any) -> None:
         self._owner = owner
         self._make: Callable[[grpc.aio.Channel], Any] = lambda channel: getattr(channel, kind)(
             *args, **kwargs
         )
-        self._lane: _Lane | None = None
+        self._generation: _Generation | None = None
         self._call: Any = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        lane = self._owner.lane
-        if lane is not self._lane:
-            self._lane, self._call = lane, self._make(lane.channel)
+        generation = self._owner.generation
+        if generation is not self._generation:
+            self._generation, self._call = generation, self._make(generation.channel)
         call = self._call(*args, **kwargs)
-        lane.begin(call)
+        generation.begin(call)
         return call
 
 
-class RenewingChannel(grpc.aio.Channel):
-    """Behaves as the channel of the identity in force; made by `renewing_channel`."""
+class _RenewingChannel(grpc.aio.Channel):
+    """Behaves as the channel of the identity in use."""
 
-    def __init__(self, open_lane: Callable[[Identity], _Lane], source: IdentitySource) -> None:
-        self.lane = open_lane(source.current)
-        self._open_lane = open_lane
+    def __init__(self, address: Address, source: IdentitySource, options: Options) -> None:
+        self._address, self._options, self._observer = address, options, source.observer
         self._newest = source.current
+        self.generation = self._open(source.current)
         self._moving: asyncio.Task[None] | None = None
         self._draining: set[asyncio.Task[None]] = set()
         self._unsubscribe = source.subscribe(self._follow)
+
+    def _open(self, identity: Identity) -> _Generation:
+        return _Generation(self._address, identity, self._options, self._observer)
 
     def _follow(self, identity: Identity) -> None:
         if _used_of(identity) == _used_of(self._newest):
@@ -130,14 +156,14 @@ class RenewingChannel(grpc.aio.Channel):
         self._moving = asyncio.create_task(self._move(identity))
 
     async def _move(self, identity: Identity) -> None:
-        lane = self._open_lane(identity)
+        generation = self._open(identity)
         try:
-            await lane.channel.channel_ready()
+            await generation.channel.channel_ready()
         except BaseException:
-            await lane.close()
+            await generation.close()
             raise
-        old, self.lane = self.lane, lane
-        _log.info("channel.renewed", serial=identity.serial)
+        old, self.generation = self.generation, generation
+        self._observer.channel_renewed(self._address, identity)
         draining = asyncio.create_task(old.drain())
         self._draining.add(draining)
         draining.add_done_callback(self._draining.discard)
@@ -148,33 +174,31 @@ class RenewingChannel(grpc.aio.Channel):
         for task in (*self._draining, *filter(None, [self._moving])):
             task.cancel()
         await asyncio.gather(*self._draining, *filter(None, [self._moving]), return_exceptions=True)
-        await self.lane.close()
+        await self.generation.close()
 
-    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+    def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
         return _Method(self, "unary_unary", *args, **kwargs)
 
-    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+    def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
         return _Method(self, "unary_stream", *args, **kwargs)
 
-    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+    def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
         return _Method(self, "stream_unary", *args, **kwargs)
 
-    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+    def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
         return _Method(self, "stream_stream", *args, **kwargs)
 
-    def get_state(  # noqa: D102
+    def get_state(
         self,
         try_to_connect: bool = False,  # noqa: FBT001, FBT002  as in grpc.aio
     ) -> grpc.ChannelConnectivity:
-        return self.lane.channel.get_state(try_to_connect)
+        return self.generation.channel.get_state(try_to_connect)
 
-    async def wait_for_state_change(  # noqa: D102
-        self, last_observed_state: grpc.ChannelConnectivity
-    ) -> None:
-        await self.lane.channel.wait_for_state_change(last_observed_state)
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self.generation.channel.wait_for_state_change(last_observed_state)
 
-    async def channel_ready(self) -> None:  # noqa: D102
-        await self.lane.channel.channel_ready()
+    async def channel_ready(self) -> None:
+        await self.generation.channel.channel_ready()
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,4 +1,7 @@
-"""The policy at the door of a gRPC server: no handler runs before it has said yes.
+"""A gRPC server with mutual TLS: its port, and who may call what. TLS 1.3 only: see __init__.py.
+
+    server = grpc.aio.server(interceptors=[authorize_calls(identity, ALLOWED)])
+    add_mtls_port(server, "0.0.0.0:50051", identity)
 
 gRPC would read the one request of a unary call before it asks us, and if none comes it never
 answers (seen in 1.85): the call, with what metadata it was sent, stays for as long as the
@@ -11,15 +14,17 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from contextvars import ContextVar
 from functools import lru_cache, partial
 from typing import Any, Final, NoReturn, TypeAlias
 
-from mtls.authorizer import Door
+from mtls.address import Address
+from mtls.authorizer import Authorizer
+from mtls.errors import ListenError
 from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
-from mtls.peer import Peer, PeerError, peer_of_call
-from mtls.policy import Denied, Policy
-from mtls.standing import Lapsed, check_standing
+from mtls.peer import CHECK_SECONDS, NoLongerValid, Peer, PeerError, peer_of_call
+from mtls.policy import Allowed, Denied
 
 import grpc
 import grpc.aio
@@ -33,29 +38,113 @@ _MAX_METHODS: Final = 1024  # whose guarded handlers are kept, and not made anew
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Read: TypeAlias = Callable[[Any, _Context], Awaitable[Any]]
 
+# The call that is being served, and who makes it: `auth_context()` is computed anew each time.
+_CALL: ContextVar[tuple[_Context, Peer] | None] = ContextVar("_CALL", default=None)
 
-class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
-    """Answers PERMISSION_DENIED to every call that the policy does not name; counts them all.
 
-    A peer whose certificate has expired or was revoked since the handshake gets UNAUTHENTICATED,
-    also in the middle of a call.
+def add_mtls_port(
+    server: grpc.aio.Server, address: Address | str, source: IdentitySource
+) -> Address:
+    """Serve on `address` as the identity in use, only clients of its CA.
+
+    Returns the address, with the real port when that is 0. Raises `ListenError`.
     """
+    address = Address.of(address)
+    try:
+        port = server.add_secure_port(str(address), server_credentials(source))
+    except RuntimeError as error:
+        raise ListenError(
+            f"Cannot listen on {address}: another program may have the port, or the host is not "
+            "one of this machine's."
+        ) from error
+    return Address(address.host, port)
 
-    def __init__(self, policy: Policy, source: IdentitySource) -> None:
-        self._door = Door("grpc", policy, source)
+
+def server_credentials(source: IdentitySource) -> grpc.ServerCredentials:
+    """Return credentials that show the identity in use and let in only clients of its CA.
+
+    After a change the C-core drops its tickets with the old configuration, so that nobody of a CA
+    that is no longer trusted comes back by a resumed session.
+    """
+    configuration = source.derive(_configuration)
+    in_use = configuration.value
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        """Say before each handshake whether there is something new: in a thread of the C-core."""
+        nonlocal in_use
+        latest = configuration.value
+        if latest is in_use:
+            return None
+        in_use = latest
+        return latest
+
+    return grpc.dynamic_ssl_server_credentials(
+        in_use,
+        fetch,  # type: ignore[arg-type]  # the stubs forget that None means: as before
+        require_client_authentication=True,
+    )
+
+
+def _configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(identity.key_pem, identity.chain_pem)], root_certificates=identity.ca_pem
+    )
+
+
+def peer_of(context: _Context) -> Peer:
+    """Return who makes the call that `context` belongs to. Raises `PeerError`.
+
+    In a call that `authorize_calls` has let through, this is what it has found.
+    """
+    call = _CALL.get()
+    return call[1] if call and call[0] is context else peer_of_call(context)
+
+
+def authorize_calls(source: IdentitySource, allowed: Allowed) -> grpc.aio.ServerInterceptor:
+    """Return an interceptor that answers PERMISSION_DENIED to every call that `allowed` lacks.
+
+    `allowed` names for each method (`/package.Service/Method`) the peers that may call it. A peer
+    whose certificate has expired or was revoked since the handshake gets UNAUTHENTICATED, also in
+    the middle of a call. A handler finds who calls by `peer_of(context)`.
+    """
+    return _AuthorizationInterceptor(Authorizer("grpc", allowed, source), source)
+
+
+class _AuthorizationInterceptor(grpc.aio.ServerInterceptor):
+    def __init__(self, authorizer: Authorizer, source: IdentitySource) -> None:
+        self._authorizer, self._source = authorizer, source
         self._guarded = lru_cache(maxsize=_MAX_METHODS)(self._guard_handler)
         self._running: dict[asyncio.Task[Any], Peer] = {}
-        self._cut_off: dict[asyncio.Task[Any], Lapsed] = {}
-        source.subscribe(self._cut_off_lapsed)
+        self._cut_off: dict[asyncio.Task[Any], NoLongerValid] = {}
+        self._next_check: asyncio.TimerHandle | None = None
+        source.subscribe(lambda _identity: self._cut_off_outdated_calls())
 
-    def _cut_off_lapsed(self, identity: Identity) -> None:
+    def _begin(self, task: asyncio.Task[Any], peer: Peer) -> None:
+        self._running[task] = peer
+        if self._next_check is None:
+            loop = asyncio.get_running_loop()
+            self._next_check = loop.call_later(CHECK_SECONDS, self._check_by_time)
+
+    def _check_by_time(self) -> None:
+        """Look every few seconds, while calls are under way: certificates expire by themselves."""
+        self._next_check = None
+        self._cut_off_outdated_calls()
+        if self._running:
+            loop = asyncio.get_running_loop()
+            self._next_check = loop.call_later(CHECK_SECONDS, self._check_by_time)
+
+    def _cut_off_outdated_calls(self) -> None:
+        """Cancel the calls of peers whose certificate is no longer valid."""
         for task, peer in self._running.items():
             try:
-                check_standing(peer, identity)
-            except Lapsed as error:
+                peer.check_still_valid(self._source.current)
+            except NoLongerValid as error:
                 if task not in self._cut_off:
                     self._cut_off[task] = error
                     task.cancel()
+            except Exception as error:  # noqa: BLE001  one peer must not keep the others from it
+                self._source.observer.failed("A call could not be judged, and is cut off", error)
+                task.cancel()
 
     async def intercept_service(
         self,
@@ -86,7 +175,7 @@ class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
             async def answer() -> Any:
                 return await behavior(await read(requests, context), context)
 
-            return await self._admit(answer, context, method)
+            return await self._serve(answer, context, method)
 
         return guarded
 
@@ -105,11 +194,11 @@ class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
                             context.set_code(grpc.StatusCode.CANCELLED)
                             return
 
-            await self._admit(answer, context, method)
+            await self._serve(answer, context, method)
 
         return guarded
 
-    async def _admit(
+    async def _serve(
         self, answer: Callable[[], Awaitable[Any]], context: _Context, method: str
     ) -> Any:
         """Let the call be answered, or refuse it; here it is counted in the end."""
@@ -118,31 +207,32 @@ class AuthorizationInterceptor(grpc.aio.ServerInterceptor):
         peer, ended_by = None, None
         try:
             try:
-                peer = self._door.admit(partial(peer_of_call, context), method)
+                peer = self._authorizer.authorize(partial(peer_of_call, context), method)
             except (Denied, PeerError) as error:
-                peer = None if isinstance(error, PeerError) else error.peer
+                peer = error.peer
                 await _refuse(context, error)
-            self._running[task] = peer
+            _CALL.set((context, peer))
+            self._begin(task, peer)
             try:
                 return await answer()
             except asyncio.CancelledError:
-                if (lapsed := self._cut_off.get(task)) is None:
+                if (outdated := self._cut_off.get(task)) is None:
                     raise
                 task.uncancel()
-                self._door.log_denied(lapsed, peer, method)
-                await _refuse(context, lapsed)
+                self._authorizer.deny(outdated, method)
+                await _refuse(context, outdated)
         except BaseException as error:
             ended_by = error
             raise
         finally:
             self._running.pop(task, None)
             self._cut_off.pop(task, None)
-            self._door.count(peer, method, _code_of(context, ended_by))
+            self._authorizer.finish(peer, method, _code_of(context, ended_by))
 
 
 async def _refuse(context: _Context, error: Denied | PeerError) -> NoReturn:
     code = grpc.StatusCode.PERMISSION_DENIED
-    if isinstance(error, Lapsed):
+    if isinstance(error, NoLongerValid):
         code = grpc.StatusCode.UNAUTHENTICATED
     await context.abort(code, str(error))
 

@@ -1,98 +1,70 @@
-"""Accepting HTTP connections: bounded, and so that a refusal can say where it came from.
+"""Accepting TLS connections for HTTP: bounded, with a reason for every refusal, and for a time.
 
 `loop.create_server(ssl=...)` tells nobody a connection's address before the handshake has
 succeeded. So connections are accepted here, one by one, and handed to the event loop's TLS.
+
+A certificate is verified when a connection is made. So a connection has a greatest age: it ends
+with the first response after that (http_server), and no request is lost. One that goes on beyond,
+in a single endless request, or whose peer's certificate is no longer valid, is closed here.
 """
 
 import asyncio
 import socket
+import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
 from mtls.address import Address
-from mtls.connection_limiter import Limits, Places
-from mtls.errors import MtlsError
-from mtls.http_connections import cut_off_ended
+from mtls.connection_limiter import ConnectionLimiter, ConnectionLimits
+from mtls.errors import ListenError
 from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
-from mtls.refusals import Reason, Refusal
-from mtls.reporting.events import log_limited, report_refusal
-from mtls.reporting.tls_alerts import KNOCK, Knock
+from mtls.peer import CHECK_SECONDS, NoLongerValid, PeerError, peer_of_request
+from mtls.refusals import PENDING_HANDSHAKE, PendingHandshake, Reason, Refusal
 from mtls.ssl_contexts import server_context
 
 _BACKLOG: Final = 128  # connections that wait to be accepted
-_GOODBYE_SECONDS: Final = 2.0  # for the peer to end TLS too; what else it sends is thrown away
+_SHUTDOWN_SECONDS: Final = 2.0  # for the peer to end TLS too; what else it sends is thrown away
 _RETRY_SECONDS: Final = 1.0  # until file descriptors may have become free
 
 
-class ListenError(MtlsError):
-    """The address cannot be listened to."""
-
-
 @asynccontextmanager
-async def listening(
-    address: Address,
-    source: IdentitySource,
+async def accepting(
     new_protocol: Callable[[], asyncio.BaseProtocol],
-    limits: Limits,
+    address: Address | str,
+    source: IdentitySource,
+    limits: ConnectionLimits | None = None,
     *,
     endpoint: str = "http",
 ) -> AsyncIterator[Address]:
-    """Listen as the identity in force; yield the address, with the real port when that is 0.
+    """Listen as the identity in use; yield the address, with the real port when that is 0.
 
     `new_protocol` is called for each connection. Those that are open at the end stay open.
     Raises `ListenError`.
     """
-    context = source.derive(partial(server_context, endpoint=endpoint))
-    loop, places = asyncio.get_running_loop(), Places(endpoint, limits)
-    handshakes: set[asyncio.Task[None]] = set()
-
-    async def shake_hands(connection: socket.socket, peer: Address) -> None:
-        knock = Knock(str(peer))
-        KNOCK.set(knock)
-        try:
-            transport, _ = await loop.connect_accepted_socket(
-                new_protocol,
-                connection,
-                ssl=context.value,
-                ssl_handshake_timeout=limits.handshake_seconds,
-                ssl_shutdown_timeout=_GOODBYE_SECONDS,
-            )
-            places.seat(connection, transport)
-        except ConnectionAbortedError:  # this one is the event loop's own: the time is over
-            if not knock.refused:
-                words = f"no handshake within {limits.handshake_seconds:g} s"
-                report_refusal(endpoint, Refusal(Reason.TIMEOUT, words, knock.peer))
-        except OSError:  # reported where it was decided, and the socket is closed
-            pass
-
-    def take(accepted: socket.socket, peer: Address) -> None:
-        if connection := places.give(accepted, peer):
-            task = asyncio.create_task(shake_hands(connection, peer))
-            handshakes.add(task)
-            task.add_done_callback(handshakes.discard)
-
-    def cut_off(identity: Identity) -> None:
-        cut_off_ended(endpoint, places.seated(), identity, max_age_seconds=limits.max_age_seconds)
-
+    address = Address.of(address)
+    listener = _Listener(new_protocol, source, limits or ConnectionLimits(), endpoint)
     sockets = await _bind(address)
-    unsubscribe = source.subscribe(cut_off)
-    accepting = [asyncio.create_task(_accept(listener, take)) for listener in sockets]
+    unsubscribe = source.subscribe(lambda _identity: listener.close_outdated_connections())
+    tasks = [asyncio.create_task(listener.accept(bound)) for bound in sockets]
+    tasks.append(asyncio.create_task(listener.close_outdated_connections_by_time()))
     try:
         yield Address(address.host, sockets[0].getsockname()[1])
     finally:
         unsubscribe()
-        for task in (*accepting, *handshakes):
+        tasks.extend(listener.handshakes)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*accepting, *handshakes, return_exceptions=True)
-        for listener in sockets:
-            listener.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for bound in sockets:
+            bound.close()
 
 
 async def _bind(address: Address) -> list[socket.socket]:
-    """Listen at every IP address that the host has: `localhost` often has two."""
+    """Listen on every IP address that the host has: `localhost` often has two."""
     sockets: list[socket.socket] = []
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
@@ -112,16 +84,112 @@ async def _bind(address: Address) -> list[socket.socket]:
     return sockets
 
 
-async def _accept(listener: socket.socket, take: Callable[[socket.socket, Address], None]) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
+class _Listener:
+    """What the sockets of one listener have in common."""
+
+    def __init__(
+        self,
+        new_protocol: Callable[[], asyncio.BaseProtocol],
+        source: IdentitySource,
+        limits: ConnectionLimits,
+        endpoint: str,
+    ) -> None:
+        self._new_protocol, self._source = new_protocol, source
+        self._limits, self._endpoint = limits, endpoint
+        self._observer = source.observer
+        self.limiter = ConnectionLimiter(limits)
+        self._context = source.derive(self._make_context)
+        self.handshakes: set[asyncio.Task[None]] = set()
+
+    def _make_context(self, identity: Identity) -> ssl.SSLContext:
+        context = server_context(identity)
+        self._observer.instrument_server_context(
+            self._endpoint, context, partial(server_context, identity)
+        )
+        return context
+
+    async def accept(self, listener: socket.socket) -> None:
+        """Accept connections until this is cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, name = await loop.sock_accept(listener)
+            except ConnectionAbortedError:  # it has gone while it waited
+                continue
+            except OSError as error:
+                self._observer.accept_failed(self._endpoint, error)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            self._take(connection, Address(name[0], name[1]))
+            await asyncio.sleep(0)  # a flood that always has one more leaves time for the rest
+
+    def _take(self, accepted: socket.socket, peer: Address) -> None:
+        connection = self.limiter.admit(accepted, peer.host)
+        if isinstance(connection, str):
+            self._observer.connection_dropped(self._endpoint, peer, connection)
+            return
+        task = asyncio.create_task(self._shake_hands(connection, peer))
+        self.handshakes.add(task)
+        task.add_done_callback(self.handshakes.discard)
+
+    async def _shake_hands(self, connection: socket.socket, peer: Address) -> None:
+        pending = PendingHandshake(str(peer))
+        PENDING_HANDSHAKE.set(pending)
         try:
-            connection, name = await loop.sock_accept(listener)
-        except ConnectionAbortedError:  # it has gone while it waited
-            continue
-        except OSError as error:
-            log_limited("server.cannot_accept", str(error.errno), reason=error.strerror)
-            await asyncio.sleep(_RETRY_SECONDS)
-            continue
-        take(connection, Address(name[0], name[1]))
-        await asyncio.sleep(0)  # a flood that always has one more waiting leaves time for the rest
+            transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+                self._new_protocol,
+                connection,
+                ssl=self._context.value,
+                ssl_handshake_timeout=self._limits.handshake_seconds,
+                ssl_shutdown_timeout=_SHUTDOWN_SECONDS,
+            )
+        except ssl.SSLError as error:
+            self._refuse(pending, Refusal.from_error(error, pending.peer))
+        except ConnectionAbortedError:  # this one is the event loop's own: the time is over
+            text = f"no handshake within {self._limits.handshake_seconds:g} s"
+            self._refuse(pending, Refusal(Reason.TIMEOUT, text, pending.peer))
+        except OSError:  # the client has gone
+            pass
+        else:
+            self._observer.handshake_accepted(self._endpoint)
+            transport.get_extra_info("ssl_object").accepted_at = time.monotonic()
+            self.limiter.opened(connection, transport)
+
+    def _refuse(self, pending: PendingHandshake, refusal: Refusal) -> None:
+        if not pending.reported:
+            self._observer.handshake_refused(self._endpoint, refusal)
+
+    async def close_outdated_connections_by_time(self) -> None:
+        """Look every few seconds: certificates expire, and connections grow old, by themselves."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            self.close_outdated_connections()
+
+    def close_outdated_connections(self) -> None:
+        """Close connections that are too old, or whose certificate is no longer valid."""
+        for connection in self.limiter.open_connections:
+            try:
+                reason = self._reason_to_close(connection)
+            except Exception as error:  # noqa: BLE001  one peer must not keep the others from it
+                self._observer.failed("A connection could not be judged, and is closed", error)
+                reason = "not_judged"
+            if reason:
+                host, port, *_ = connection.get_extra_info("peername")
+                self._observer.connection_closed(self._endpoint, Address(host, port), reason)
+                connection.abort()
+
+    def _reason_to_close(self, connection: asyncio.Transport) -> str | None:
+        try:
+            peer_of_request(connection).check_still_valid(self._source.current)
+        except NoLongerValid as error:
+            return error.reason
+        except PeerError:
+            pass  # it is known by no name, and gets no answer but 403
+        return "too_old" if age_of(connection) > self._limits.max_age_seconds else None
+
+
+def age_of(connection: asyncio.BaseTransport) -> float:
+    """Return for how many seconds a connection is open; 0 while that is not known yet."""
+    now = time.monotonic()
+    accepted_at: float = getattr(connection.get_extra_info("ssl_object"), "accepted_at", now)
+    return now - accepted_at

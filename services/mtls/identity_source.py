@@ -1,21 +1,37 @@
-"""Which identity is in force now. A long-lived part of a service holds this, and not an identity.
+"""Which identity is in use now: read from a folder, and replaced when the files change.
 
-    context = source.derive(server_context)   # made again whenever the identity changes
-    ssl = context.value                       # of now; ask for it each time
+    async with watch_identity(Path("certs/gateway"), Role.SERVER) as identity:
+        ...
 
-What takes over the files is identity_watch.py.
+Long-lived parts of a service hold this source, and not an `Identity`. New files that are half
+written, do not fit together, have expired or cannot be read are refused, and the identity in use
+stays in use: a failed renewal must not take down what still works.
 """
 
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
 
-from mtls.identity import Identity
+from mtls.certificates import Role
+from mtls.errors import MtlsError
+from mtls.identity import Identity, IdentityError, load_identity
+from mtls.observer import NO_OBSERVER, Observer
+from mtls.ssl_contexts import client_context
+
+# The system tells of a change at once, but not on every file system, nor if the folder itself was
+# replaced. So the files are also read by time; a revocation is known after this long at the most.
+POLL_SECONDS: Final = 5.0
+_DEBOUNCE_MILLISECONDS: Final = 100  # a renewal writes several files
 
 _Made = TypeVar("_Made")
 
 
 class Derived(Generic[_Made]):
-    """Something that is made from the identity in force; `value` may be read in any thread."""
+    """Something that is made from the identity in use; `value` may be read in any thread."""
 
     def __init__(self, make: Callable[[Identity], _Made], value: _Made) -> None:
         self.make = make
@@ -23,45 +39,137 @@ class Derived(Generic[_Made]):
 
 
 class IdentitySource:
-    """Holds the identity in force; without identity_watch.py, the same for ever."""
+    """Holds the identity in use; unless `watch_identity` made it, the same for ever."""
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, observer: Observer = NO_OBSERVER) -> None:
+        self.observer: Final = observer
         self._current = identity
         self._derived: list[Derived[Any]] = []
-        self._watchers: list[Callable[[Identity], None]] = []
+        self._subscribers: list[Callable[[Identity], None]] = []
 
     @property
     def current(self) -> Identity:
-        """The identity in force."""
+        """The identity in use."""
         return self._current
 
+    @property
+    def client_context(self) -> ssl.SSLContext:
+        """The context of now for an HTTP client: ask for it with each request."""
+        return self._client_context.value
+
+    @cached_property
+    def _client_context(self) -> Derived[ssl.SSLContext]:
+        return self.derive(client_context)
+
     def derive(self, make: Callable[[Identity], _Made]) -> Derived[_Made]:
-        """Return what `make` makes of the identity in force, now and after each change."""
+        """Return what `make` makes of the identity in use, now and after each change."""
         derived = Derived(make, make(self._current))
         self._derived.append(derived)
         return derived
 
-    def subscribe(self, watcher: Callable[[Identity], None]) -> Callable[[], None]:
-        """Have `watcher` called after every look at the files; return how to end that.
-
-        It is called with the identity in force, changed or not, in the event loop and every few
-        seconds: also what only time changes, a peer's certificate that expires, is seen to here.
-        """
-        self._watchers.append(watcher)
-        return lambda: self._watchers.remove(watcher)
+    def subscribe(self, subscriber: Callable[[Identity], None]) -> Callable[[], None]:
+        """Have `subscriber` called in the event loop after each change; return how to end that."""
+        self._subscribers.append(subscriber)
+        return lambda: self._subscribers.remove(subscriber)
 
     def replace(self, identity: Identity) -> None:
-        """Put another identity in force, everywhere or nowhere.
+        """Use another identity, everywhere or nowhere, and tell the subscribers.
 
         What was derived is made first: the exception of a maker, as when OpenSSL does not take
-        the new key, leaves all as it was.
+        the new key, leaves all as it was. An exception of a subscriber is reported, and the others
+        are told all the same.
         """
         made = [(derived, derived.make(identity)) for derived in self._derived]
         for derived, value in made:
             derived.value = value
         self._current = identity
+        for subscriber in tuple(self._subscribers):
+            try:
+                subscriber(identity)
+            except Exception as error:  # noqa: BLE001  whatever it is, it is one subscriber's own
+                self.observer.failed("A subscriber of the identity failed", error)
 
-    def tell(self) -> None:
-        """Call those who have subscribed."""
-        for watcher in tuple(self._watchers):
-            watcher(self._current)
+
+@asynccontextmanager
+async def watch_identity(
+    folder: Path,
+    *roles: Role,
+    observer: Observer = NO_OBSERVER,
+    poll_seconds: float = POLL_SECONDS,
+) -> AsyncIterator[IdentitySource]:
+    """Load the identity in `folder` for these roles, and keep it up to date while the body runs.
+
+    Raises `IdentityError` if the files are not usable to begin with.
+    """
+    needed = frozenset(roles)
+    source = IdentitySource(load_identity(folder, roles=needed), observer)
+    observer.identity_loaded(source.current)
+    watching = asyncio.create_task(_watch(source, folder, needed, poll_seconds))
+    try:
+        yield source
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+async def _watch(
+    source: IdentitySource, folder: Path, roles: frozenset[Role], poll_seconds: float
+) -> None:
+    last_error = ""
+    async with aclosing(_changes(folder, poll_seconds)) as changes:
+        async for _ in changes:
+            try:
+                last_error = await _read_again(source, folder, roles, last_error)
+            except Exception as error:  # noqa: BLE001  a surprise must not end the watch
+                source.observer.failed("Reading the identity again failed", error)
+
+
+async def _read_again(
+    source: IdentitySource, folder: Path, roles: frozenset[Role], last_error: str
+) -> str:
+    """Use the files in `folder` if they have changed; return why not, or an empty text."""
+    try:
+        found = await asyncio.to_thread(load_identity, folder, roles=roles)
+        if found == source.current:
+            return ""
+        _check_successor(source.current, found)
+        source.replace(found)
+    except (MtlsError, ssl.SSLError) as error:
+        if str(error) != last_error:  # it is said once, and nothing has changed since
+            source.observer.identity_refused(source.current, str(error))
+        return str(error)
+    source.observer.identity_renewed(found)
+    return ""
+
+
+def _check_successor(current: Identity, found: Identity) -> None:
+    if found.spiffe_id != current.spiffe_id:
+        raise IdentityError(
+            f"The folder now holds {found.spiffe_id}, and this service is {current.spiffe_id}: "
+            "put its own certificate back."
+        )
+    if current.revocations and not found.revocations:
+        raise IdentityError("The revocation lists have gone: put revoked.crl back.")
+
+
+async def _changes(folder: Path, poll_seconds: float) -> AsyncGenerator[None, None]:
+    """Yield when something has changed in `folder`, and after `poll_seconds` at the latest."""
+    while True:
+        # No watchfiles, no folder, or no right or room to watch it: then by time alone.
+        with suppress(ImportError, OSError, RuntimeError):
+            from watchfiles import awatch
+
+            changes = awatch(
+                folder,
+                watch_filter=None,
+                debounce=_DEBOUNCE_MILLISECONDS,
+                rust_timeout=int(poll_seconds * 1000),
+                yield_on_timeout=True,
+                recursive=False,
+            )
+            async with aclosing(changes):
+                async for _ in changes:
+                    yield
+        await asyncio.sleep(poll_seconds)
+        yield

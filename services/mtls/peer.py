@@ -1,11 +1,18 @@
-"""Who is at the other end: the identity in the certificate that TLS has verified."""
+"""Who is at the other end, by the certificate that TLS has verified; and is it still valid?
+
+TLS looks at a certificate once. The connection then lives for hours, and longer than that if its
+session can be resumed: gRPC's servers hand out tickets with which a client comes back for two days,
+without showing its certificate again (RFC 8446, section 2.2). So every call looks again, and so do
+timers in http_listener and grpc_server for long calls and idle connections.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mtls.certificates import (
     CertificateError,
@@ -16,17 +23,40 @@ from mtls.certificates import (
     spiffe_id_of,
 )
 from mtls.errors import MtlsError
+from mtls.refusals import Reason
 from mtls.spiffe import SpiffeId, SpiffeIdError
 
 from cryptography import x509
 
-if TYPE_CHECKING:  # a gRPC service has no aiohttp installed, an HTTP service perhaps no grpcio
+if TYPE_CHECKING:  # for their types alone: a gRPC service has no aiohttp, an HTTP service no grpcio
+    from mtls.identity import Identity
+
     import grpc.aio
     from aiohttp import web
+
+# Open connections and calls are checked this often: so long may one outlive its certificate.
+CHECK_SECONDS: Final = 5.0
 
 
 class PeerError(MtlsError):
     """The peer's certificate does not say who it is."""
+
+    reason = "no_identity"
+    peer: Peer | None = None
+
+    @property
+    def rule(self) -> str:
+        """Why, for our log."""
+        return str(self)
+
+
+class NoLongerValid(PeerError):
+    """The peer's certificate was valid in the handshake; `reason` says what has happened since."""
+
+    def __init__(self, peer: Peer, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.peer = peer
+        self.reason = reason.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +74,33 @@ class Peer:
     def name(self) -> str:
         """Who it is within its trust domain: the path of its SPIFFE ID, as `client/uploader`."""
         return self.spiffe_id.path
+
+    def check_still_valid(self, identity: Identity, *, now: float | None = None) -> None:
+        """Raise `NoLongerValid` if the certificate has expired, or is on a list of `identity`.
+
+        `now` is in seconds since 1970 (default: the clock). With revocation lists that are out of
+        date nobody is let in, as in OpenSSL.
+        """
+        now = time.time() if now is None else now
+        if now > self.expires_at:
+            raise NoLongerValid(
+                self, Reason.EXPIRED, "Your certificate has expired: renew it, and connect again."
+            )
+        if (revocations := identity.revocations) is None:
+            return
+        if self.certificate_id in revocations.certificates:
+            raise NoLongerValid(
+                self,
+                Reason.REVOKED,
+                "Your certificate was revoked: have another issued, and connect again.",
+            )
+        if now > revocations.ends_at:
+            raise NoLongerValid(
+                self,
+                Reason.NO_REVOCATION_LIST,
+                "The server's revocation lists are out of date: until it has new ones, "
+                "it serves nobody.",
+            )
 
 
 def peer_of_call(context: grpc.aio.ServicerContext[Any, Any]) -> Peer:

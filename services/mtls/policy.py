@@ -1,14 +1,20 @@
 """Who may do what: a table, and no for everything that is not in it."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from mtls.errors import MtlsError
 from mtls.peer import Peer
 
+Allowed = Mapping[str, AbstractSet[str]]
+"""For each action the names that may do it, such as `{"GET /videos": {"client/viewer"}}`."""
+
 
 class Denied(MtlsError):
     """The peer is known, and may not do this. `rule` says why, for our log and not for the peer."""
+
+    reason = "not_listed"
 
     def __init__(self, peer: Peer, action: str, rule: str) -> None:
         super().__init__(
@@ -20,12 +26,12 @@ class Denied(MtlsError):
         self.rule = rule
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Policy:
     """For each action, the names (paths of SPIFFE IDs) in our own trust domain that may do it."""
 
     trust_domain: str
-    allowed: Mapping[str, frozenset[str]]
+    allowed: Allowed
 
     def check(self, peer: Peer, action: str) -> None:
         """Raise `Denied` unless the table names this peer for this action."""

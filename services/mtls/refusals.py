@@ -1,5 +1,7 @@
-"""Why was a peer refused: one stable code for what the TLS libraries say in many words."""
+"""Why was a peer refused: one stable code for the many texts of the TLS libraries."""
 
+import ssl
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -27,23 +29,45 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A connection that was turned away, with the words of the library that did it.
+    """A refused handshake, with the text of the library that refused it.
 
     `peer` is its address (host:port), `presented` the leaf certificate that it has shown (DER,
-    empty if there was none): both are known of HTTP alone, since gRPC's C-core tells neither.
+    empty if there was none): both are known over HTTP alone, since gRPC's C-core tells neither.
     """
 
     reason: Reason
-    words: str
+    error: str
     peer: str | None = None
     presented: bytes = field(default=b"", repr=False)
 
     @classmethod
-    def from_words(cls, words: str, peer: str | None = None, presented: bytes = b"") -> "Refusal":
-        """Classify what OpenSSL (aiohttp) or BoringSSL (gRPC) said; the first match counts."""
-        reason = next((reason for needle, reason in _REASONS if needle in words), None)
-        return cls(reason or Reason.HANDSHAKE_FAILED, words, peer, presented)
+    def from_text(cls, error: str, peer: str | None = None, presented: bytes = b"") -> "Refusal":
+        """Classify the text of OpenSSL (HTTP) or BoringSSL (gRPC); the first match counts."""
+        reason = next((reason for needle, reason in _REASONS if needle in error), None)
+        return cls(reason or Reason.HANDSHAKE_FAILED, error, peer, presented)
 
+    @classmethod
+    def from_error(
+        cls, error: ssl.SSLError, peer: str | None = None, presented: bytes = b""
+    ) -> "Refusal":
+        """Classify an error of `ssl`."""
+        verdict = getattr(error, "verify_message", None)
+        text = f"{error.reason}: {verdict}" if verdict else str(error.reason or error)
+        return cls.from_text(text, peer, presented)
+
+
+@dataclass(slots=True)
+class PendingHandshake:
+    """A connection in its handshake: its address (host:port), and whether a refusal is reported."""
+
+    peer: str
+    reported: bool = False
+
+
+# An SSLObject knows no socket. The listener sets this before a handshake begins.
+PENDING_HANDSHAKE: ContextVar[PendingHandshake | None] = ContextVar(
+    "PENDING_HANDSHAKE", default=None
+)
 
 # From the specific to the general. Of two that say the same, one is OpenSSL's, one BoringSSL's.
 _REASONS: Final[tuple[tuple[str, Reason], ...]] = (

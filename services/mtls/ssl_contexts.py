@@ -1,37 +1,16 @@
-"""TLS contexts for HTTP: who may connect to us, and whom we connect to."""
+"""TLS contexts of OpenSSL, for HTTP: who may connect to us, and whom we connect to."""
 
+import os
 import ssl
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import Thread
 
 from mtls.identity import Identity
-from mtls.pem_pipe import readable
-from mtls.refusals import Refusal
-from mtls.reporting.events import count_accepted, report_refusal
-from mtls.reporting.tls_alerts import explain_refusals
 
 
-def server_context(
-    identity: Identity,
-    *,
-    endpoint: str = "http",
-    report: Callable[[str, Refusal], None] = report_refusal,
-) -> ssl.SSLContext:
-    """Return a context that shows `identity` and lets in only clients of its CA.
-
-    `endpoint` is the name under which its handshakes are counted and reported.
-    """
-    context = _server_context(identity)
-    explain_refusals(
-        context,
-        _server_context(identity),
-        refused=partial(report, endpoint),
-        accepted=partial(count_accepted, endpoint),
-    )
-    return context
-
-
-def _server_context(identity: Identity) -> ssl.SSLContext:
+def server_context(identity: Identity) -> ssl.SSLContext:
+    """Return a context that shows `identity` and lets in only clients of its CA."""
     context = _context(ssl.PROTOCOL_TLS_SERVER, identity, ("http/1.1",))
     context.verify_mode = ssl.CERT_REQUIRED
     # No tickets, so no resumed sessions: every connection is verified in full.
@@ -58,13 +37,36 @@ def _context(protocol: int, identity: Identity, protocols: tuple[str, ...]) -> s
     # RFC 5280 to the letter, as Python 3.13 does by default and older versions do not.
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.load_verify_locations(cadata=identity.ca_pem.decode("ascii"))
-    with readable(identity.chain_pem) as chain, readable(identity.key_pem) as key:
+    with pem_path(identity.chain_pem) as chain, pem_path(identity.key_pem) as key:
         context.load_cert_chain(chain, key)
     if identity.revocations:
         # The peer's issuer must have a list that is up to date, and the peer must not be on it. The
         # issuing CAs are not looked up: only the root could revoke them, and its key is offline.
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
-        with readable(identity.revocations.pem) as lists:
+        with pem_path(identity.revocations.pem) as lists:
             context.load_verify_locations(cafile=lists)
     context.set_alpn_protocols(protocols)
     return context
+
+
+@contextmanager
+def pem_path(content: bytes) -> Iterator[str]:
+    """Yield a path from which `content` can be read once: OpenSSL reads files only.
+
+    It is a pipe, so that the key touches no disk, and what OpenSSL reads is what was checked: a
+    file is read again at its own moment, when a renewal may have replaced it.
+    """
+    read_end, write_end = os.pipe()
+    # A pipe may hold as little as a page (pipe(7), "Pipe capacity"): then the writer has to wait.
+    writer = Thread(target=_write, args=(write_end, content), name="pem-pipe")
+    writer.start()
+    try:
+        yield f"/dev/fd/{read_end}"
+    finally:
+        os.close(read_end)
+        writer.join()
+
+
+def _write(write_end: int, content: bytes) -> None:
+    with suppress(BrokenPipeError), open(write_end, "wb") as pipe:
+        pipe.write(content)

@@ -75,10 +75,7 @@ class Environment:
         """Return a host and a port; an IPv6 address stands in brackets."""
         holds = "host:port, such as 127.0.0.1:8443 or [::1]:8443"
         text = self.text(name, default, holds=holds)
-        host, _, port = text.rpartition(":")
-        bracketed = host.startswith("[") and host.endswith("]")
-        host = host[1:-1] if bracketed else host
-        valid_port = port.isascii() and port.isdigit() and int(port) < 2**16
-        if not host or not valid_port or (":" in host and not bracketed):
-            raise ConfigurationError(f"{name} is {text!r}: it should hold {holds}.")
-        return Address(host, int(port))
+        try:
+            return Address.parse(text)
+        except ValueError:
+            raise ConfigurationError(f"{name} is {text!r}: it should hold {holds}.") from None

@@ -26,7 +26,7 @@ class UnhealthyError(MtlsError):
 
 def check_grpc(url: SplitResult, identity: Identity) -> None:
     """Call grpc.health.v1.Health/Check. Raises `UnhealthyError`."""
-    from mtls.grpc_endpoint import channel_credentials
+    from mtls.grpc_client import channel_credentials
 
     import grpc
     from grpc_health.v1 import health_pb2

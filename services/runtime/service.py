@@ -16,12 +16,8 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
-from mtls.address import Address
-from mtls.certificates import Role
-from mtls.errors import MtlsError
-from mtls.identity_source import IdentitySource
-from mtls.identity_watch import watching
-from mtls.reporting.events import configure_logging, report_refusals
+from mtls import Address, IdentitySource, MtlsError, Role, watch_identity
+from mtls.reporting import Reporter, configure_logging
 
 import structlog
 import uvloop
@@ -70,13 +66,14 @@ def run_service(
         print(error, file=sys.stderr)
         return 2
     noun = started.partition(".")[0]
+    reporter = Reporter()
 
     async def serve() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with (
-            watching(config.identity, roles=frozenset(roles)) as identity,
+            watch_identity(config.identity, *roles, observer=reporter) as identity,
             serving(config, identity) as address,
         ):
             me = identity.current
@@ -87,7 +84,7 @@ def run_service(
         _log.info(f"{noun}.stopped")
 
     # The C-core does not say on which side of a refused handshake it stood.
-    with report_refusals("grpc" if serves_grpc else "grpc_client"):
+    with reporter.reading_core_log("grpc" if serves_grpc else "grpc_client"):
         configure_logging(config.log_format)
         try:
             uvloop.run(serve())

@@ -5,8 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mtls.certificates import Role
-from mtls.identity_source import IdentitySource
+from mtls import IdentitySource, Role
 
 from runtime.service import run_service
 from transcoder.config import Config

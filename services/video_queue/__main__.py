@@ -4,9 +4,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mtls.address import Address
-from mtls.certificates import Role
-from mtls.identity_source import IdentitySource
+from mtls import Address, IdentitySource, Role
 
 from runtime.service import run_service
 from video_queue.api.service import open_service

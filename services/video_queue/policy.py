@@ -32,3 +32,5 @@ ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     _HEALTH + "Check": _ANY_OF_OURS,
     _HEALTH + "Watch": _ANY_OF_OURS,
 }
+
+METRICS_READERS: Final = frozenset({"probe"})  # of VIDEO_QUEUE_METRICS

@@ -5,12 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from mtls.address import Address
-from mtls.grpc_endpoint import server_credentials
-from mtls.grpc_server import MAX_METADATA_BYTES, AuthorizationInterceptor
-from mtls.identity_source import IdentitySource
-from mtls.policy import Policy
-from mtls.reporting.metrics_endpoint import serving_metrics
+from mtls import Address, IdentitySource, ListenError, add_mtls_port, authorize_calls
+from mtls.grpc_server import MAX_METADATA_BYTES
+from mtls.reporting import serving_metrics
 
 import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
@@ -18,7 +15,7 @@ from grpc_health.v1 import health_pb2_grpc
 from runtime.errors import StartError
 from video_queue.config import Config
 from video_queue.maintenance import Health, Service, maintain
-from video_queue.policy import ALLOWED
+from video_queue.policy import ALLOWED, METRICS_READERS
 
 _MAX_CONCURRENT_CALLS: Final = 2000
 # A call that is under way when its connection reaches its maximum age may go on for so long. A
@@ -36,7 +33,7 @@ async def running(
     Raises `StartError` or `ListenError`.
     """
     async with (
-        serving_metrics(config.metrics, identity),
+        serving_metrics(config.metrics, identity, METRICS_READERS),
         _serving(config, identity, service) as address,
     ):
         yield address
@@ -49,25 +46,21 @@ async def _serving(
     health = Health(service.name)
     await health.set_serving(serving=True)
 
-    policy = Policy(identity.current.spiffe_id.trust_domain, ALLOWED)
     server = grpc.aio.server(
-        interceptors=[AuthorizationInterceptor(policy, identity)],
+        interceptors=[authorize_calls(identity, ALLOWED)],
         options=_options(config),
         maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS,
     )
     service.add_to(server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     try:
-        port = server.add_secure_port(str(config.listen), server_credentials(identity))
-    except RuntimeError as error:
-        raise StartError(
-            f"Cannot listen on {config.listen}: another program may have the port, or the host is "
-            "not one of this machine's. Set VIDEO_QUEUE_LISTEN."
-        ) from error
+        address = add_mtls_port(server, config.listen, identity)
+    except ListenError as error:
+        raise StartError(f"{error} Set VIDEO_QUEUE_LISTEN.") from error
     await server.start()
     maintenance = asyncio.create_task(maintain(service.maintain, health))
     try:
-        yield Address(config.listen.host, port)
+        yield address
     finally:
         await health.servicer.enter_graceful_shutdown()  # first, so that no new client comes
         service.stop_waiting()

@@ -10,9 +10,7 @@ import json
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
-from mtls.address import Address
-from mtls.grpc_client import renewing_channel
-from mtls.identity_source import IdentitySource
+from mtls import Address, IdentitySource, mtls_channel
 
 import grpc.aio
 
@@ -73,4 +71,4 @@ def queue_channel(
     `max_message_bytes` is the largest message that the queue may send.
     """
     options = (*_OPTIONS, ("grpc.max_receive_message_length", max_message_bytes))
-    return renewing_channel(address, identity, options)
+    return mtls_channel(address, identity, options)

@@ -36,4 +36,4 @@ def test_passes_as_probe_and_fails_with_a_certificate_of_another_ca(
 
     since = project.log_position(service)
     assert check(neighbour_of_queue, service, forged).exit_code == 1
-    project.wait_for_event(service, since, event="connection.refused", reason="unknown_ca")
+    project.wait_for_event(service, since, event="handshake.refused", reason="unknown_ca")

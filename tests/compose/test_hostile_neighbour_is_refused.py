@@ -59,7 +59,7 @@ def test_without_showing_a_certificate(
     since = project.log_position(service)
     accepted, _ = neighbour_of_queue.upload(service, title, how, genuine)
     assert not accepted
-    project.wait_for_event(service, since, event="connection.refused", reason=reason)
+    project.wait_for_event(service, since, event="handshake.refused", reason=reason)
     assert title not in project.titles()
 
 
@@ -70,5 +70,5 @@ def test_with_a_certificate_of_another_ca_of_the_same_name(
     since = project.log_position(service)
     accepted, _ = neighbour_of_queue.upload(service, title, "certificate", forged)
     assert not accepted
-    project.wait_for_event(service, since, event="connection.refused", reason="unknown_ca")
+    project.wait_for_event(service, since, event="handshake.refused", reason="unknown_ca")
     assert title not in project.titles()

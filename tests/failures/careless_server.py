@@ -11,24 +11,15 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from mtls.address import Address
-from mtls.connection_limiter import Limits
-from mtls.grpc_endpoint import server_credentials
-from mtls.grpc_server import AuthorizationInterceptor
-from mtls.http_listener import listening
-from mtls.http_server import authorize
-from mtls.identity import CA_CERTIFICATE, KEY_PAIR, Identity
-from mtls.identity_source import IdentitySource
-from mtls.peer import PeerError
-from mtls.policy import Denied, Policy
-from mtls.reporting.events import configure_logging, report_refusals
+from mtls import Identity, IdentitySource, SpiffeId, add_mtls_port, authorize_calls
+from mtls.http_server import listening, protect
+from mtls.identity import CA_CERTIFICATE, KEY_PAIR
+from mtls.reporting.events import Reporter, configure_logging
 from mtls.revocation import REVOKED, Revocations
-from mtls.spiffe import SpiffeId
 
 import grpc.aio
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from cryptography import x509
 from grpc_health.v1 import health, health_pb2_grpc
 
@@ -37,10 +28,7 @@ from pki.identities import TRUST_DOMAIN
 _log = structlog.get_logger(__name__)
 
 _UPLOADER: Final = frozenset({"client/uploader"})
-_POLICY: Final = Policy(
-    TRUST_DOMAIN, {"GET /videos": _UPLOADER, "/grpc.health.v1.Health/Check": _UPLOADER}
-)
-_ANY_PORT: Final = Address("127.0.0.1", 0)
+_ANY_PORT: Final = "127.0.0.1:0"
 
 
 def careless_identity(folder: Path) -> Identity:
@@ -58,37 +46,28 @@ def careless_identity(folder: Path) -> Identity:
     )
 
 
-@web.middleware
-async def _say_no(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except (Denied, PeerError) as error:
-        raise web.HTTPForbidden(text=f"{error}\n") from error
-
-
 async def _videos(_: web.Request) -> web.Response:
     return web.json_response({"videos": []})
 
 
-async def serve(identity: Identity) -> None:
+async def serve(identity: Identity, reporter: Reporter) -> None:
     """Serve until it is cancelled."""
-    source = IdentitySource(identity)
-    app = web.Application(middlewares=[_say_no, authorize(_POLICY, source)])
+    source = IdentitySource(identity, reporter)
+    app = web.Application()
     app.router.add_get("/videos", _videos)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    assert runner.server
-    server = grpc.aio.server(interceptors=[AuthorizationInterceptor(_POLICY, source)])
+    protect(app, source, {"GET /videos": _UPLOADER})
+    allowed = {"/grpc.health.v1.Health/Check": _UPLOADER}
+    server = grpc.aio.server(interceptors=[authorize_calls(source, allowed)])
     health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
-    port = server.add_secure_port(str(_ANY_PORT), server_credentials(source))
+    port = add_mtls_port(server, _ANY_PORT, source).port
     await server.start()
-    limits = Limits(max_connections=100, max_connections_per_address=100)
-    async with listening(_ANY_PORT, source, runner.server, limits) as http:
+    async with listening(app, _ANY_PORT, source) as http:
         _log.info("server.listening", http=http.port, grpc=port)
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    with report_refusals():
+    reporter = Reporter()
+    with reporter.reading_core_log("grpc"):
         configure_logging("json")
-        asyncio.run(serve(careless_identity(Path(sys.argv[1]))))
+        asyncio.run(serve(careless_identity(Path(sys.argv[1])), reporter))

@@ -191,7 +191,7 @@ FAILURES: Final = (
         why="Most servers read their certificate when they start. A file that changes changes "
         "nothing.",
         mend="Let the server load its files again when they change, as `services/mtls` does "
-        "(`identity_watch.py`), or restart it after a renewal. And ask the server, not the file, "
+        "(`identity_source.py`), or restart it after a renewal. And ask the server, not the file, "
         "for its dates (`doctor connect`).",
         arrange=_server_is_renewed,
         watch=_after,

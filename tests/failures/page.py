@@ -112,7 +112,7 @@ def _row(name: str, words: str) -> Iterator[str]:
 
 
 def _said(event: Event) -> str:
-    fields = ("reason", "words", "identity", "method", "rule")
+    fields = ("reason", "error", "identity", "method", "rule")
     return " ".join(
         [str(event["event"]), *(f"{each}={event[each]}" for each in fields if event.get(each))]
     )

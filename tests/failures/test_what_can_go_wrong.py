@@ -43,7 +43,7 @@ def test_nothing_is_wrong_with_the_honest_twin(tmp_path: Path) -> None:
         events = [event["event"] for event in case.server.log.events()]
     assert all(said.served for said in seen.clients.values()), seen.clients
     assert (seen.doctor, seen.loading) == ({}, "")
-    assert set(events) - {"connection.refused"} == {"server.listening"}
+    assert set(events) - {"handshake.refused"} == {"server.listening"}
 
 
 def test_the_page_has_every_group_and_nothing_else() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mtls.certificates import Role
-from mtls.grpc_endpoint import channel_credentials
+from mtls.grpc_client import channel_credentials
 from mtls.identity import Identity, load_identity
 from mtls.ssl_contexts import client_context
 

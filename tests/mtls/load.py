@@ -8,9 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mtls.certificates import Role
-from mtls.identity_watch import watching
-from mtls.ssl_contexts import client_context
+from mtls import Role, watch_identity
 
 import aiohttp
 
@@ -47,9 +45,8 @@ async def steady_load(stack: Stack, gateway: Service) -> AsyncIterator[Load]:
     load = Load()
     async with AsyncExitStack() as opened:
         source = await opened.enter_async_context(
-            watching(stack.certs / "client/uploader", roles=frozenset({Role.CLIENT}))
+            watch_identity(stack.certs / "client/uploader", Role.CLIENT)
         )
-        tls = source.derive(client_context)
         session = await opened.enter_async_context(
             aiohttp.ClientSession(
                 f"https://{gateway.address}",
@@ -59,7 +56,7 @@ async def steady_load(stack: Stack, gateway: Service) -> AsyncIterator[Load]:
         )
 
         def call(method: str, path: str, **more: Any) -> Any:
-            return session.request(method, path, ssl=tls.value, **more)
+            return session.request(method, path, ssl=source.client_context, **more)
 
         tasks = [asyncio.create_task(_repeat(load, kind, call)) for kind in _KINDS]
         try:

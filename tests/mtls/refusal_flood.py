@@ -134,9 +134,9 @@ def _refusals_in_log(service: Service, since: int) -> tuple[Counter[str], Counte
     """Return by reason the lines of the log, and those that it says were left out."""
     lines, left_out = Counter[str](), Counter[str]()
     for event in service.log.events(since):
-        if event["event"] == "connection.refused":
+        if event["event"] == "handshake.refused":
             lines[event["reason"]] += 1
-        elif event["event"] == "log.left_out" and event["what"] == "connection.refused":
+        elif event["event"] == "log.suppressed" and event["what"] == "handshake.refused":
             left_out[event["like"].split()[1]] += event["lines"]
     return lines, left_out
 

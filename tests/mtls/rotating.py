@@ -11,7 +11,7 @@ from typing import Final
 
 from mtls.certificates import Role
 from mtls.identity import Identity, load_identity
-from mtls.identity_watch import described
+from mtls.reporting.events import described
 from mtls.ssl_contexts import client_context
 
 from cryptography import x509

@@ -50,9 +50,9 @@ class Server:
         assert not outcome.accepted
         expected = ALERTS[reason] if self.sends_alerts else "UNAVAILABLE: "
         assert expected in outcome.words, outcome.words
-        events = self._said(since, "connection.refused")
+        events = self._said(since, "handshake.refused")
         assert {(event["event"], event.get("reason")) for event in events} == {
-            ("connection.refused", reason)
+            ("handshake.refused", reason)
         }
         assert title not in await self.stored_titles()
 
@@ -75,7 +75,11 @@ class Server:
         """
         self.service.log.wait_for(lambda event: event["event"] == awaited, since=since)
         events = self.service.log.events(since)
-        return [event for event in events if event["event"].startswith(("connection.", "call."))]
+        return [
+            event
+            for event in events
+            if event["event"].startswith(("handshake.", "connection.", "call."))
+        ]
 
 
 def queue_server(stack: Stack, queue: Service, gateway: Service) -> Server:

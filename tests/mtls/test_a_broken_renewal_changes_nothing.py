@@ -99,7 +99,7 @@ async def test_is_refused_and_the_old_files_serve_on(
         refused = await rotating.said(
             name, {"event": "identity.refused", "kept": serial}, since=since[name]
         )
-        assert reason in refused["reason"]
+        assert reason in refused["error"]
         if name != "transcoder":
             assert rotating.served_serial(name) == serial
         async with steady_load(rotating.stack, rotating.gateway) as load:

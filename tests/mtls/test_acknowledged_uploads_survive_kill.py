@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from mtls.certificates import Role
-from mtls.grpc_endpoint import channel_credentials
+from mtls.grpc_client import channel_credentials
 from mtls.identity import load_identity
 
 import grpc.aio

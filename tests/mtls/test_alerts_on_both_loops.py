@@ -13,15 +13,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from mtls import http_listener
-from mtls.address import Address
-from mtls.connection_limiter import Limits
-from mtls.http_listener import listening
+from mtls.connection_limiter import ConnectionLimits
+from mtls.http_listener import accepting
 from mtls.identity import KEY_PAIR
 from mtls.identity_source import IdentitySource
+from mtls.observer import Observer
 from mtls.refusals import Refusal
+from mtls.reporting.events import Reporter
 from mtls.reporting.presented import Presented
-from mtls.ssl_contexts import server_context
 
 import pytest
 
@@ -55,24 +54,22 @@ def run(request: pytest.FixtureRequest) -> Run:
     return LOOPS[request.param]
 
 
-@pytest.fixture
-def reported(monkeypatch: pytest.MonkeyPatch) -> list[Refusal]:
-    """What `listening` reports, in place of the log."""
-    found: list[Refusal] = []
+class Refusals(Reporter):
+    """Keeps the refusals that are reported, in place of the log."""
 
-    def context(*args: Any, **kwargs: Any) -> ssl.SSLContext:
-        return server_context(*args, **kwargs, report=lambda _, refusal: found.append(refusal))
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Refusal] = []
 
-    monkeypatch.setattr(http_listener, "server_context", context)
-    return found
+    def handshake_refused(self, endpoint: str, refusal: Refusal) -> None:
+        self.found.append(refusal)
 
 
 @asynccontextmanager
-async def served(place: Place) -> AsyncIterator[int]:
+async def served(place: Place, observer: Observer) -> AsyncIterator[int]:
     """Yield the port of a server."""
-    limits = Limits(max_connections=100, max_connections_per_address=100)
-    source = IdentitySource(place.identity)
-    async with listening(Address("127.0.0.1", 0), source, Echo, limits) as address:
+    source = IdentitySource(place.identity, observer)
+    async with accepting(Echo, "127.0.0.1:0", source) as address:
         yield address.port
 
 
@@ -85,19 +82,21 @@ async def knock_often(context: ssl.SSLContext, port: int, times: int) -> list[Kn
 
 @pytest.mark.parametrize("reason", TLS_ALERTS)
 def test_each_refusal_sends_its_alert_and_is_reported_once(
-    place: Place, run: Run, reported: list[Refusal], reason: str
+    place: Place, run: Run, reason: str
 ) -> None:
+    observer = Refusals()
+
     async def refuse() -> list[Knock]:
-        async with served(place) as port:
+        async with served(place, observer) as port:
             [honest] = await knock_often(place.served, port, 1)
             assert honest.words == ""
             return await knock_often(place.refused[reason], port, REFUSALS)
 
     knocks: list[Knock] = run(refuse())
     assert [found.words for found in knocks if TLS_ALERTS[reason] not in found.words] == []
-    assert [refusal.reason.value for refusal in reported] == [reason] * REFUSALS
-    assert [refusal.peer for refusal in reported] == [found.peer for found in knocks]
-    presented = {Presented.parse(refusal.presented) for refusal in reported}
+    assert [refusal.reason.value for refusal in observer.found] == [reason] * REFUSALS
+    assert [refusal.peer for refusal in observer.found] == [found.peer for found in knocks]
+    presented = {Presented.parse(refusal.presented) for refusal in observer.found}
     if reason in WITHOUT_CERTIFICATE:
         assert presented == {None}
     else:
@@ -106,14 +105,9 @@ def test_each_refusal_sends_its_alert_and_is_reported_once(
         assert "client/uploader" in shown.subject
 
 
-def test_a_handshake_that_takes_too_long_is_reported_once(
-    place: Place, run: Run, reported: list[Refusal], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_handshake_that_takes_too_long_is_reported_once(place: Place, run: Run) -> None:
     """One that was refused before, and whose client then stays silent, was reported for that."""
-    monkeypatch.setattr(
-        http_listener, "report_refusal", lambda _, refusal: reported.append(refusal)
-    )
-    limits = Limits(max_connections=9, max_connections_per_address=9, handshake_seconds=0.2)
+    observer, limits = Refusals(), ConnectionLimits(handshake_seconds=0.2)
 
     def stay(port: int, first_bytes: bytes) -> None:
         with socket.create_connection(("127.0.0.1", port), 10) as client:
@@ -122,18 +116,18 @@ def test_a_handshake_that_takes_too_long_is_reported_once(
                 pass
 
     async def wait() -> None:
-        source = IdentitySource(place.identity)
-        async with listening(Address("127.0.0.1", 0), source, Echo, limits) as address:
+        source = IdentitySource(place.identity, observer)
+        async with accepting(Echo, "127.0.0.1:0", source, limits) as address:
             for first_bytes in (b"", old_hello()):
                 await asyncio.to_thread(stay, address.port, first_bytes)
 
     run(wait())
-    assert [refusal.reason.value for refusal in reported] == ["timeout", "protocol_version"]
-    assert all(refusal.peer for refusal in reported)
+    assert [refusal.reason.value for refusal in observer.found] == ["timeout", "protocol_version"]
+    assert all(refusal.peer for refusal in observer.found)
 
 
 def test_a_refused_connection_is_forgotten_at_once(
-    place: Place, reported: list[Refusal], monkeypatch: pytest.MonkeyPatch
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On uvloop, where we serve. asyncio itself leaves a failed handshake to the collector."""
     connections: list[weakref.ref[ssl.SSLObject]] = []
@@ -147,7 +141,7 @@ def test_a_refused_connection_is_forgotten_at_once(
     monkeypatch.setattr(ssl.SSLContext, "wrap_bio", watched)
 
     async def refuse() -> None:
-        async with served(place) as port:
+        async with served(place, Refusals()) as port:
             await knock_often(place.refused["expired"], port, REFUSALS)
 
     gc.disable()
@@ -169,9 +163,8 @@ def test_an_accepted_connection_goes_on_unwatched(place: Place, run: Run) -> Non
             accepted.append(transport)
 
     async def serve() -> tuple[object, bytes]:
-        limits = Limits(max_connections=1, max_connections_per_address=1)
-        source = IdentitySource(place.identity)
-        async with listening(Address("127.0.0.1", 0), source, Keep, limits) as address:
+        source = IdentitySource(place.identity, Reporter())
+        async with accepting(Keep, "127.0.0.1:0", source) as address:
             await knock_often(place.served, address.port, 1)
             connection = accepted[0].get_extra_info("ssl_object")
             return connection.context._msg_callback, connection.presented  # noqa: SLF001

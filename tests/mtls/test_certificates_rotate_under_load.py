@@ -16,9 +16,9 @@ ROTATIONS: Final = 20
 TROUBLE: Final = {
     "identity.refused",
     "identity.watch_failed",
-    "connection.refused",
+    "handshake.refused",
     "connection.failed",
-    "connection.ended",
+    "connection.closed",
     "call.denied",
     "call.failed",
     "request.failed",

@@ -134,7 +134,7 @@ def test_a_server_that_we_refuse_is_told_so(running: Running) -> None:
     stack, _, gateway = running
     since, port = gateway.log.position(), gateway.address.rpartition(":")[2]
     connect(f"127.0.0.1:{port}", "--identity", stack.certs / "probe")
-    event = gateway.log.wait_for(lambda event: event["event"] == "connection.refused", since=since)
+    event = gateway.log.wait_for(lambda event: event["event"] == "handshake.refused", since=since)
     assert event["reason"] == "refused_by_peer"
 
 

@@ -38,7 +38,7 @@ async def test_they_recover_by_themselves(rotating: Rotating) -> None:
         await until(lambda: status_of(client), 503)
     for name in rotating.services:
         refused = await rotating.said(name, {"event": "identity.refused"}, since=since[name])
-        assert "expired at" in refused["reason"]
+        assert "expired at" in refused["error"]
     denied = {"event": "call.denied", "reason": "expired"}
     await rotating.said("video-queue", denied, since=since["video-queue"])
     async with opened() as stranger:

@@ -1,8 +1,8 @@
-"""Who comes back by a resumed session is looked at again: its certificate may have lapsed since.
+"""Who comes back by a resumed session is looked at again: its certificate may be no longer valid.
 
 A resumed session (RFC 8446, section 2.2) shows no certificate, and TLS takes its old verdict. The
 gateway hands out no tickets, so there is none to resume. gRPC's C-core does, and cannot be told
-not to: its sessions are resumed, and the door looks at the certificate that came with the first.
+not to: its sessions are resumed, and each call is checked by the certificate of the first session.
 """
 
 import datetime as dt
@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from mtls.certificates import Role
-from mtls.grpc_endpoint import server_credentials
-from mtls.grpc_server import AuthorizationInterceptor
+from mtls.grpc_server import add_mtls_port, authorize_calls
 from mtls.identity import load_identity
 from mtls.identity_source import IdentitySource
-from mtls.policy import Policy
 from mtls.revocation import Revocations
 
 import grpc.aio
@@ -31,7 +29,7 @@ from impostors import Impostor, tls_context
 from local_stack import Service, Stack
 from pki.authority import Authority, Issued
 from pki.crl import Revoked
-from pki.identities import TRUST_DOMAIN, identity_named
+from pki.identities import identity_named
 from pki.identity_folder import write_identity
 
 GATEWAY = identity_named("gateway")
@@ -41,7 +39,7 @@ _new_cache: Any = partial(session_cache.ssl_session_cache_lru, 8)
 
 
 @dataclass
-class Door:
+class Server:
     """A gRPC server in this process, and for each call that got in whether it was resumed."""
 
     source: IdentitySource
@@ -51,12 +49,12 @@ class Door:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        policy = Policy(TRUST_DOMAIN, {CALL: frozenset({"gateway"})})
-        server = grpc.aio.server(interceptors=[AuthorizationInterceptor(policy, self.source)])
+        interceptor = authorize_calls(self.source, {CALL: {"gateway"}})
+        server = grpc.aio.server(interceptors=[interceptor])
         call: Any = grpc.unary_unary_rpc_method_handler(self._call)
         handlers = grpc.method_handlers_generic_handler("my.v1.Service", {"Call": call})
         server.add_generic_rpc_handlers((handlers,))
-        self.port = server.add_secure_port("127.0.0.1:0", server_credentials(self.source))
+        self.port = add_mtls_port(server, "127.0.0.1:0", self.source).port
         await server.start()
         try:
             yield
@@ -72,41 +70,41 @@ class Door:
 class Client:
     """A client that keeps its sessions, and connects anew for each call."""
 
-    door: Door
+    server: Server
     issued: Issued
     sessions: Any = field(default_factory=_new_cache)
 
     async def call(self) -> None:
         credentials = grpc.ssl_channel_credentials(
-            self.door.authority.ca_pem, self.issued.key_pem, self.issued.chain_pem
+            self.server.authority.ca_pem, self.issued.key_pem, self.issued.chain_pem
         )
         options = [
             ("grpc.ssl_session_cache", self.sessions),
             ("grpc.use_local_subchannel_pool", 1),
         ]
-        address = f"localhost:{self.door.port}"
+        address = f"localhost:{self.server.port}"
         async with grpc.aio.secure_channel(address, credentials, options) as channel:
             method: Any = channel.unary_unary(CALL)
             await method(b"", timeout=10)
 
 
 @pytest.fixture
-async def door(tmp_path: Path) -> AsyncIterator[Door]:
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
     authority = Authority.create()
     queue = identity_named("video-queue")
     write_identity(tmp_path, authority.issue(queue), authority.ca_pem, crl_pem=authority.crl())
     identity = load_identity(tmp_path, roles=frozenset({Role.SERVER}))
-    door = Door(IdentitySource(identity), authority)
-    async with door.open():
-        yield door
+    server = Server(IdentitySource(identity), authority)
+    async with server.open():
+        yield server
 
 
-async def test_a_good_certificate_comes_back_by_its_session(door: Door) -> None:
+async def test_a_good_certificate_comes_back_by_its_session(server: Server) -> None:
     """The twin of all that follow."""
-    client = Client(door, door.authority.issue(GATEWAY))
+    client = Client(server, server.authority.issue(GATEWAY))
     await client.call()
     await client.call()
-    assert door.resumed == [False, True]
+    assert server.resumed == [False, True]
 
 
 async def refused(client: Client) -> grpc.StatusCode:
@@ -115,9 +113,9 @@ async def refused(client: Client) -> grpc.StatusCode:
     return refused.value.code()
 
 
-async def test_a_certificate_that_has_expired_does_not(door: Door) -> None:
+async def test_a_certificate_that_has_expired_does_not(server: Server) -> None:
     end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
-    client = Client(door, door.authority.issue(GATEWAY, not_after=end))
+    client = Client(server, server.authority.issue(GATEWAY, not_after=end))
 
     async def call_past_the_end() -> None:
         while dt.datetime.now(dt.UTC) < end + dt.timedelta(seconds=30):
@@ -125,34 +123,36 @@ async def test_a_certificate_that_has_expired_does_not(door: Door) -> None:
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await call_past_the_end()
-    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED  # by the door: TLS let it in
-    assert all(door.resumed[1:])
+    assert (
+        refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    )  # by the authorizer: TLS let it in
+    assert all(server.resumed[1:])
 
 
-async def test_a_revoked_certificate_does_not(door: Door) -> None:
+async def test_a_revoked_certificate_does_not(server: Server) -> None:
     """New lists make a new configuration, with which the C-core drops its tickets, too."""
-    lost, twin = (Client(door, door.authority.issue(GATEWAY)) for _ in range(2))
+    lost, twin = (Client(server, server.authority.issue(GATEWAY)) for _ in range(2))
     await lost.call()
     await twin.call()
-    crl = door.authority.crl([Revoked(lost.issued.certificate.serial_number)])
-    door.source.replace(replace(door.source.current, revocations=Revocations.parse(crl)))
+    crl = server.authority.crl([Revoked(lost.issued.certificate.serial_number)])
+    server.source.replace(replace(server.source.current, revocations=Revocations.parse(crl)))
     assert await refused(lost) is grpc.StatusCode.UNAUTHENTICATED
     await twin.call()
-    assert door.resumed == [False, False, False]
+    assert server.resumed == [False, False, False]
 
 
-async def test_a_certificate_of_a_ca_that_is_trusted_no_more_does_not(door: Door) -> None:
+async def test_a_certificate_of_a_ca_that_is_trusted_no_more_does_not(server: Server) -> None:
     """The C-core drops its tickets when it is given another configuration."""
     other = Authority.create()
-    alone = door.source.current
+    alone = server.source.current
     both = replace(alone, ca_pem=alone.ca_pem + other.ca_pem)
-    door.source.replace(both)
-    client = Client(door, other.issue(GATEWAY))
+    server.source.replace(both)
+    client = Client(server, other.issue(GATEWAY))
     await client.call()
     await client.call()
-    door.source.replace(alone)
+    server.source.replace(alone)
     assert await refused(client) is grpc.StatusCode.UNAVAILABLE
-    assert door.resumed == [False, True]
+    assert server.resumed == [False, True]
 
 
 def connect(

@@ -8,7 +8,7 @@ from typing import Final
 
 from mtls.address import Address
 from mtls.certificates import Role
-from mtls.http_listener import ListenError
+from mtls.errors import ListenError
 from mtls.identity import load_identity
 from mtls.identity_source import IdentitySource
 from mtls.reporting.metrics_endpoint import serving_metrics
@@ -121,7 +121,7 @@ async def test_calls_are_counted_by_identity_method_and_code(
 def test_our_certificates_expire_in_the_time_that_is_left(stack: Stack, service: Service) -> None:
     identity = load_identity(stack.certs / service.name, roles=frozenset({Role.SERVER}))
     left = {
-        dict(labels)["place"]: value
+        dict(labels)["certificate"]: value
         for (name, labels), value in scrape(stack, service).items()
         if name == "mtls_certificate_expires_in_seconds"
     }
@@ -134,5 +134,5 @@ def test_our_certificates_expire_in_the_time_that_is_left(stack: Stack, service:
 async def test_a_certificate_for_clients_serves_no_metrics(stack: Stack) -> None:
     identity = load_identity(stack.certs / "transcoder", roles=frozenset({Role.CLIENT}))
     with pytest.raises(ListenError, match="serverAuth"):
-        async with serving_metrics(Address("127.0.0.1", 0), IdentitySource(identity)):
+        async with serving_metrics(Address("127.0.0.1", 0), IdentitySource(identity), {"probe"}):
             pass

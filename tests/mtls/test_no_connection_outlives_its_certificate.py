@@ -63,7 +63,7 @@ async def test_the_gateway_ends_a_connection_whose_certificate_expires(rotating:
             await until_it_fails(short.titles, end)
         with pytest.raises(aiohttp.ClientError):
             await asyncio.wait_for(uploads[0], SECONDS)
-        ended = {"event": "connection.ended", "reason": "expired"}
+        ended = {"event": "connection.closed", "reason": "expired"}
         await rotating.said("gateway", ended, since=since)
         go_on.set()
         assert await uploads[1] == 201

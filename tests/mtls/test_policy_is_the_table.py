@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from mtls.certificates import Role
-from mtls.grpc_endpoint import channel_credentials
+from mtls.grpc_client import channel_credentials
 from mtls.identity import load_identity
 
 import grpc.aio

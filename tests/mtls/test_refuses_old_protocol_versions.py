@@ -35,6 +35,6 @@ async def test_refuses_tls_1_2(server: Server, context: ssl.SSLContext) -> None:
     with pytest.raises((ssl.SSLError, ConnectionError)):
         await shake_hands(server, context)
     event = server.service.log.wait_for(
-        lambda event: event["event"] == "connection.refused", since=since
+        lambda event: event["event"] == "handshake.refused", since=since
     )
     assert event["reason"] == "protocol_version"

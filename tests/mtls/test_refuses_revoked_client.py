@@ -71,7 +71,7 @@ async def test_its_open_connections_to_the_gateway_end(rotating: Rotating) -> No
         await revoke(rotating, "gateway", lost)
         with pytest.raises(aiohttp.ClientError):
             await asyncio.wait_for(uploads[0], SECONDS)
-        ended = {"event": "connection.ended", "reason": "revoked"}
+        ended = {"event": "connection.closed", "reason": "revoked"}
         await rotating.said("gateway", ended, since=since)
         with pytest.raises(aiohttp.ClientError):
             await thief.titles()

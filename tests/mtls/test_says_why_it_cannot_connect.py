@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from mtls.address import Address
 from mtls.certificates import Role
-from mtls.grpc_endpoint import channel_credentials
+from mtls.grpc_client import mtls_channel
 from mtls.identity import KEY_PAIR, Identity, load_identity
-from mtls.reporting.channel_watch import explaining_failures
+from mtls.identity_source import IdentitySource
 from mtls.reporting.connection_probe import ADVICE, Cause, Finding, probe
+from mtls.reporting.events import Reporter
 from mtls.ssl_contexts import client_context
 
 import grpc
@@ -146,7 +147,7 @@ def test_passes_on_the_alert_of_a_server_that_sends_one(
     context.load_cert_chain(gateway.folder / KEY_PAIR)
     with tcp_server(refusing(context)) as address:
         finding = look(address)
-    assert (finding.cause, finding.words) == (Cause.REFUSED_US, "TLSV1_ALERT_UNKNOWN_CA")
+    assert (finding.cause, finding.error) == (Cause.REFUSED_US, "TLSV1_ALERT_UNKNOWN_CA")
 
 
 def test_says_that_it_is_not_tls(look: Callable[[Address], Finding]) -> None:
@@ -200,14 +201,12 @@ def test_there_is_advice_for_every_cause() -> None:
 
 
 async def test_a_channel_that_fails_is_explained_once_in_a_while(gateway: Identity) -> None:
-    """Every attempt of the channel fails, and there are many; the next look is an hour away."""
+    """Every attempt of the channel fails, and there are many; the next report is 30 s away."""
     address = nowhere()
     options = [("grpc.initial_reconnect_backoff_ms", 1), ("grpc.max_reconnect_backoff_ms", 1)]
     with structlog.testing.capture_logs() as logs:
-        async with (
-            grpc.aio.secure_channel(str(address), channel_credentials(gateway), options) as channel,
-            explaining_failures(channel, address, gateway, every_seconds=3600),
-        ):
+        source = IdentitySource(gateway, Reporter())
+        async with mtls_channel(address, source, options) as channel:
             call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/any/Call")
             while not logs:
                 with pytest.raises(grpc.aio.AioRpcError):
@@ -221,7 +220,7 @@ async def test_a_channel_that_fails_is_explained_once_in_a_while(gateway: Identi
             "log_level": "warning",
             "address": str(address),
             "cause": "nobody_listens",
-            "words": "Connection refused",
+            "error": "Connection refused",
             "advice": ADVICE[Cause.NOBODY_LISTENS],
         }
     ]
@@ -232,11 +231,7 @@ async def test_a_channel_that_works_is_left_alone(authority: Authority, gateway:
         grpc_server(authority.issue(QUEUE), authority.ca_pem) as address,
         structlog.testing.capture_logs() as logs,
     ):
-        credentials = channel_credentials(gateway)
-        async with (
-            grpc.aio.secure_channel(str(address), credentials) as channel,
-            explaining_failures(channel, address, gateway),
-        ):
+        async with mtls_channel(address, IdentitySource(gateway, Reporter())) as channel:
             call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/any/Call")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call(b"", timeout=10)
@@ -259,7 +254,7 @@ def queue_that_refuses(name: str, folder: Path) -> Iterator[tuple[Stack, Service
 def both_say_why(caller: Service, queue: Service) -> None:
     """Assert that each says its part, though all the caller gets is a closed socket."""
     failed = caller.log.wait_for(lambda event: event["event"] == "connection.failed")
-    refused = queue.log.wait_for(lambda event: event["event"] == "connection.refused")
+    refused = queue.log.wait_for(lambda event: event["event"] == "handshake.refused")
     assert (failed["cause"], failed["address"]) == ("refused_us", queue.address)
     assert failed["advice"] == ADVICE[Cause.REFUSED_US]
     assert refused["reason"] == "unknown_ca"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from mtls.certificates import Role
-from mtls.grpc_endpoint import channel_credentials
+from mtls.grpc_client import channel_credentials
 from mtls.grpc_server import MAX_METADATA_BYTES
 from mtls.identity import load_identity
 

@@ -17,7 +17,7 @@ def test_a_handshake_has_its_time(floodable: Floodable, server: str, flood: str)
     if server == "gateway":  # the C-core is silent about those that it closes
         assert result.refused["timeout"] > 0
         assert set(result.refused) == {"timeout"}
-        assert result.lines["connection.refused"] > 0
+        assert result.lines["handshake.refused"] > 0
 
 
 # To HTTP/2 a client has to send its settings first, and for that it has the time of a handshake.

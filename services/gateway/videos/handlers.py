@@ -9,8 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-from mtls.http_server import PEER
-from mtls.spiffe import SpiffeId
+from mtls import PEER, SpiffeId
 
 import orjson
 from aiohttp import web

@@ -55,7 +55,7 @@ ADVICE: Final[dict[Cause, str]] = {
     "into it.",
     Cause.SERVER_BAD_CERTIFICATE: "Have the server's certificate issued again.",
     Cause.HANDSHAKE_FAILED: "Look into the server's log for the same moment.",
-    Cause.REFUSED_US: "The server refuses our certificate: its log has connection.refused and why.",
+    Cause.REFUSED_US: "The server refuses our certificate: its log has handshake.refused and why.",
     Cause.NO_FAULT_FOUND: "The server accepts us now: the fault has passed, or lies behind TLS.",
 }
 
@@ -75,10 +75,10 @@ _TRY_NEXT: Final = frozenset({Cause.NOBODY_LISTENS, Cause.UNREACHABLE})
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Why the connection fails, in the words of the library or system that said so."""
+    """Why the connection fails, with the text of the library or system that said so."""
 
     cause: Cause
-    words: str
+    error: str
 
     @property
     def advice(self) -> str:
@@ -120,19 +120,19 @@ async def _shake_hands(ip: str, address: Address, context: ssl.SSLContext) -> Fi
     except ssl.SSLError as error:
         return _other_fault(error)
     except ConnectionRefusedError as error:
-        return Finding(Cause.NOBODY_LISTENS, _words(error))
+        return Finding(Cause.NOBODY_LISTENS, _system_text(error))
     except ConnectionError as error:
         return Finding(Cause.HANDSHAKE_FAILED, str(error) or "closed during the handshake")
     except OSError as error:
-        return Finding(Cause.UNREACHABLE, _words(error))
+        return Finding(Cause.UNREACHABLE, _system_text(error))
     try:
         return await _after_handshake(reader)
     finally:
         writer.transport.abort()
 
 
-def _words(error: OSError) -> str:
-    """Return the system's words: asyncio puts its own, with an address, in their place."""
+def _system_text(error: OSError) -> str:
+    """Return the system's text: asyncio puts its own, with an address, in its place."""
     return os.strerror(error.errno) if error.errno else str(error)
 
 
@@ -153,17 +153,15 @@ async def _after_handshake(reader: asyncio.StreamReader) -> Finding:
 
 
 def _servers_fault(error: ssl.SSLCertVerificationError) -> Cause:
-    words = error.verify_message
-    if "ostname mismatch" in words or "IP address mismatch" in words:
+    text = error.verify_message
+    if "ostname mismatch" in text or "IP address mismatch" in text:
         return Cause.SERVER_WRONG_NAME
-    reason = Refusal.from_words(words).reason
+    reason = Refusal.from_text(text).reason
     return _SERVERS_FAULTS.get(reason, Cause.SERVER_BAD_CERTIFICATE)
 
 
 def _other_fault(error: ssl.SSLError) -> Finding:
-    words = str(error.reason or error)
-    if "PROTOCOL_VERSION" in words:  # the server's alert
-        return Finding(Cause.PROTOCOL_VERSION, words)
-    return Finding(
-        _OTHER_FAULTS.get(Refusal.from_words(words).reason, Cause.HANDSHAKE_FAILED), words
-    )
+    text = str(error.reason or error)
+    if "PROTOCOL_VERSION" in text:  # the server's alert
+        return Finding(Cause.PROTOCOL_VERSION, text)
+    return Finding(_OTHER_FAULTS.get(Refusal.from_text(text).reason, Cause.HANDSHAKE_FAILED), text)

@@ -1,4 +1,4 @@
-"""Reading the words of gRPC's C-core, the only place where it says why it refused a handshake.
+"""Reading the log of gRPC's C-core, the only place where it says why it refused a handshake.
 
 The C-core writes to file descriptor 2 and offers no hook. So for as long as a service runs,
 descriptor 2 is a pipe that a thread reads line by line; Python's own sys.stderr keeps the real one.
@@ -22,10 +22,10 @@ _log = structlog.get_logger(__name__)
 _STDERR: Final = 2
 # Severity, date, time, thread, source: "I1123 11:54:13.051165   12025 ssl_security.cc:2563] ...".
 _LINE: Final = re.compile(
-    r"(?P<severity>[IWEF])\d{4} [\d:.]+ +\d+ (?P<source>\S+:\d+)\] (?P<words>.*)"
+    r"(?P<severity>[IWEF])\d{4} [\d:.]+ +\d+ (?P<source>\S+:\d+)\] (?P<text>.*)"
 )
 _HANDSHAKE: Final = re.compile(
-    r"Handshake failed with error SSL_ERROR_SSL: error:[0-9a-f]+:(?P<words>.*)"
+    r"Handshake failed with error SSL_ERROR_SSL: error:[0-9a-f]+:(?P<text>.*)"
 )
 _ABOUT_VERBOSITY: Final = "Log level INFO is not suitable for production"
 
@@ -34,7 +34,7 @@ _ABOUT_VERBOSITY: Final = "Log level INFO is not suitable for production"
 class CoreLine:
     """A line worth hearing: a refused handshake, or a warning (`refusal` is None)."""
 
-    words: str
+    text: str
     refusal: Refusal | None = None
 
 
@@ -42,17 +42,17 @@ def parse_core_line(line: str) -> CoreLine | None:
     """Return what a line of the C-core says, or None when it is small talk. Raises `ValueError`."""
     if not (match := _LINE.match(line)):
         raise ValueError("This line does not come from the C-core.")
-    if handshake := _HANDSHAKE.match(match["words"]):
-        return CoreLine(match["words"], Refusal.from_words(_without_noise(handshake["words"])))
-    if match["severity"] == "I" or _ABOUT_VERBOSITY in match["words"]:
+    if handshake := _HANDSHAKE.match(match["text"]):
+        return CoreLine(match["text"], Refusal.from_text(_without_noise(handshake["text"])))
+    if match["severity"] == "I" or _ABOUT_VERBOSITY in match["text"]:
         return None
-    return CoreLine(match["words"])
+    return CoreLine(match["text"])
 
 
-def _without_noise(words: str) -> str:
+def _without_noise(text: str) -> str:
     """Keep BoringSSL's reason and its verdict on the certificate, if it came to one."""
     return (
-        words.removeprefix("SSL routines:OPENSSL_internal:")
+        text.removeprefix("SSL routines:OPENSSL_internal:")
         .removesuffix(": Invalid certificate verification context")
         .strip()
     )
@@ -60,9 +60,10 @@ def _without_noise(words: str) -> str:
 
 @contextmanager
 def read_core_log(on_line: Callable[[CoreLine], None]) -> Iterator[None]:
-    """Call `on_line`, in a thread, for what the C-core writes; pass every other line on.
+    """Replace file descriptor 2 and set GRPC_VERBOSITY, so that `on_line` gets the C-core's lines.
 
-    Has to be entered before gRPC is first used: then the C-core decides what it writes.
+    It is called in a thread; every other line is passed on. To be entered before gRPC is first
+    used: then the C-core decides what it writes.
     """
     os.environ["GRPC_VERBOSITY"] = "info"  # refusals are written at this level and not above it
     sys.stderr.flush()

@@ -1,20 +1,30 @@
-"""What happened, one structured line each, on standard error."""
+"""The observer that logs, one structured line for each event, and counts."""
 
 import logging
+import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import Any, Final, TextIO
 
+from mtls.address import Address
+from mtls.identity import Identity
+from mtls.observer import Observer
+from mtls.peer import Peer, PeerError
+from mtls.policy import Denied, Policy
 from mtls.refusals import Refusal
+from mtls.reporting.connection_probe import probe
 from mtls.reporting.core_log import CoreLine, read_core_log
-from mtls.reporting.log_rate_limiter import Kind, LineLimit
-from mtls.reporting.metrics import DROPPED, HANDSHAKES
+from mtls.reporting.log_rate_limiter import Kind, LogRateLimiter
+from mtls.reporting.metrics import Metrics
 from mtls.reporting.presented import Presented
+from mtls.reporting.tls_alerts import explain_refusals
+from mtls.ssl_contexts import client_context
 
 import structlog
+from cryptography import x509
 
 _MAX_CHARACTERS: Final = 200
 
@@ -22,7 +32,7 @@ _log = structlog.get_logger(__name__)
 
 
 def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
-    """Send all events, the libraries' too, to `stream`: `json` or, for people, `console`."""
+    """Replace the root logger's handlers: all events go to `stream`, as `json` or `console`."""
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -62,56 +72,162 @@ def log_limited(event: str, like: str, **fields: Any) -> None:
         _log.warning(event, **fields)
 
 
-def _log_left_out(kind: Kind, lines: int) -> None:
+def _log_suppressed(kind: Kind, lines: int) -> None:
     what, like = kind
-    _log.warning("log.left_out", what=what, like=like, lines=lines, seconds=_LIMIT.seconds)
+    _log.warning("log.suppressed", what=what, like=like, lines=lines, seconds=_LIMIT.seconds)
 
 
-_LIMIT: Final = LineLimit(_log_left_out)
+_LIMIT: Final = LogRateLimiter(_log_suppressed)
 
 
-def count_accepted(endpoint: str) -> None:
-    """Count one accepted connection; a line for each would be as long as an access log."""
-    HANDSHAKES.labels(endpoint, "accepted", "").inc()
+class Reporter(Observer):
+    """Logs what happens, and counts it in `metrics`."""
+
+    def __init__(self) -> None:
+        self.metrics: Final = Metrics()
+
+    @contextmanager
+    def reading_core_log(self, endpoint: str) -> Iterator[None]:
+        """Replace file descriptor 2, to log every handshake that gRPC refuses in this process.
+
+        The C-core does not say on which side it stood: `grpc_client` is the name of the endpoint in
+        a process that only calls, `grpc` in one that serves.
+        """
+        try:
+            with read_core_log(partial(self._on_core_line, endpoint)):
+                yield
+        finally:
+            _LIMIT.flush()
+
+    def _on_core_line(self, endpoint: str, line: CoreLine) -> None:
+        if line.refusal:
+            self.handshake_refused(endpoint, line.refusal)
+        else:
+            log_limited("grpc.core", endpoint, error=line.text)
+
+    def identity_loaded(self, identity: Identity) -> None:
+        """Show when it expires."""
+        self.metrics.expiry.track(identity)
+
+    def identity_renewed(self, identity: Identity) -> None:
+        """Log and count it."""
+        name = str(identity.spiffe_id)
+        self.metrics.expiry.track(identity)
+        self.metrics.renewals.labels(name, "taken").inc()
+        _log.info("identity.renewed", identity=name, **described(identity))
+
+    def identity_refused(self, current: Identity, error: str) -> None:
+        """Log and count it."""
+        name = str(current.spiffe_id)
+        self.metrics.renewals.labels(name, "refused").inc()
+        _log.error(
+            "identity.refused",
+            identity=name,
+            error=error,
+            kept=current.serial,
+            expires=current.certificate.not_valid_after_utc.isoformat(),
+        )
+
+    def handshake_accepted(self, endpoint: str) -> None:
+        """Count it; a line for each would be as long as an access log."""
+        self.metrics.handshakes.labels(endpoint, "accepted", "").inc()
+
+    def handshake_refused(self, endpoint: str, refusal: Refusal) -> None:
+        """Log and count it."""
+        reason = refusal.reason.value
+        self.metrics.handshakes.labels(endpoint, "refused", reason).inc()
+        if not _LIMIT.admits(("handshake.refused", f"{endpoint} {reason}")):
+            return
+        presented = Presented.parse(refusal.presented)
+        known = {"peer": refusal.peer, "presented": presented and asdict(presented)}
+        _log.warning(
+            "handshake.refused",
+            endpoint=endpoint,
+            reason=reason,
+            error=refusal.error,
+            **{name: value for name, value in known.items() if value},
+        )
+
+    def connection_dropped(self, endpoint: str, peer: Address, limit: str) -> None:
+        """Log and count it."""
+        self.metrics.dropped.labels(endpoint, limit).inc()
+        log_limited(
+            "connection.dropped",
+            f"{endpoint} {limit}",
+            endpoint=endpoint,
+            peer=str(peer),
+            limit=limit,
+        )
+
+    def connection_closed(self, endpoint: str, peer: Address, reason: str) -> None:
+        """Log it."""
+        log_limited(
+            "connection.closed",
+            f"{endpoint} {reason}",
+            endpoint=endpoint,
+            reason=reason,
+            peer=str(peer),
+        )
+
+    def accept_failed(self, endpoint: str, error: OSError) -> None:
+        """Log it."""
+        log_limited(
+            "server.cannot_accept", f"{endpoint} {error.errno}", endpoint=endpoint, error=str(error)
+        )
+
+    def call_denied(
+        self, endpoint: str, policy: Policy, method: str, error: Denied | PeerError
+    ) -> None:
+        """Log it."""
+        labels = self.metrics.labels_of(policy)
+        log_limited(
+            "call.denied",
+            f"{error.reason} {labels.identity(error.peer)} {labels.method(method)}",
+            endpoint=endpoint,
+            reason=error.reason,
+            identity=str(error.peer.spiffe_id) if error.peer else None,
+            method=method[:_MAX_CHARACTERS],  # a peer may ask for anything
+            rule=error.rule,
+        )
+
+    def call_finished(
+        self, endpoint: str, policy: Policy, peer: Peer | None, method: str, code: str
+    ) -> None:
+        """Count it."""
+        self.metrics.count_call(endpoint, policy, peer, method, code)
+
+    def channel_renewed(self, address: Address, identity: Identity) -> None:
+        """Log it."""
+        _log.info("channel.renewed", address=str(address), serial=identity.serial)
+
+    async def channel_failing(self, address: Address, identity: Identity) -> None:
+        """Look why, since gRPC says only `UNAVAILABLE`, and log it."""
+        finding = await probe(address, client_context(identity, protocols=("h2",)))
+        _log.warning(
+            "connection.failed",
+            address=str(address),
+            cause=finding.cause.value,
+            error=finding.error,
+            advice=finding.advice,
+        )
+
+    def instrument_server_context(
+        self, endpoint: str, context: ssl.SSLContext, make_plain: Callable[[], ssl.SSLContext]
+    ) -> None:
+        """Have every refused client told why by a TLS alert, and us what it has shown."""
+        explain_refusals(context, make_plain(), refused=partial(self.handshake_refused, endpoint))
+
+    def failed(self, what: str, error: Exception) -> None:
+        """Log it with its traceback."""
+        _log.error("internal.failed", what=what, exc_info=error)
 
 
-def count_dropped(endpoint: str, limit: str) -> None:
-    """Count one connection for which there was no place."""
-    DROPPED.labels(endpoint, limit).inc()
-
-
-def report_refusal(endpoint: str, refusal: Refusal) -> None:
-    """Count one refused connection, and log it."""
-    reason = refusal.reason.value
-    HANDSHAKES.labels(endpoint, "refused", reason).inc()
-    if not _LIMIT.admits(("connection.refused", f"{endpoint} {reason}")):
-        return
-    presented = Presented.parse(refusal.presented)
-    known = {"peer": refusal.peer, "presented": presented and asdict(presented)}
-    _log.warning(
-        "connection.refused",
-        endpoint=endpoint,
-        reason=reason,
-        words=refusal.words,
-        **{name: value for name, value in known.items() if value},
-    )
-
-
-@contextmanager
-def report_refusals(endpoint: str = "grpc") -> Iterator[None]:
-    """Log every handshake that gRPC refuses in this process, and its C-core's other complaints.
-
-    The C-core does not say on which side it stood: `grpc_client` is for a process that only calls.
-    """
-    try:
-        with read_core_log(partial(_on_core_line, endpoint)):
-            yield
-    finally:
-        _LIMIT.settle()
-
-
-def _on_core_line(endpoint: str, line: CoreLine) -> None:
-    if line.refusal:
-        report_refusal(endpoint, line.refusal)
-    else:
-        log_limited("grpc.core", endpoint, words=line.words)
+def described(identity: Identity) -> dict[str, Any]:
+    """Return what tells an identity from the one before it, for the log."""
+    revocations = identity.revocations
+    return {
+        "serial": identity.serial,
+        "expires": identity.certificate.not_valid_after_utc.isoformat(),
+        "roots": len(x509.load_pem_x509_certificates(identity.ca_pem)),
+        "revoked": len(revocations.certificates) if revocations else None,
+    }

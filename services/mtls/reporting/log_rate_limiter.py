@@ -1,4 +1,4 @@
-"""Under a flood, a few lines of each kind and then how many there were: a log that stays short."""
+"""A rate limit for the log: a few lines of each kind, then how many were suppressed."""
 
 import threading
 from collections import Counter
@@ -18,8 +18,8 @@ def _later(seconds: float, do: Callable[[], None]) -> None:
     timer.start()
 
 
-class LineLimit:
-    """Admits `lines` of each kind in `seconds`, and then calls `report(kind, left_out)`.
+class LogRateLimiter:
+    """Admits `lines` of each kind in `seconds`, and then calls `report(kind, suppressed)`.
 
     May be used from any thread. `later(seconds, do)` is the clock. There is at most one timer, and
     what is remembered is forgotten with each of its ticks.
@@ -45,11 +45,11 @@ class LineLimit:
             self._counts[kind] += 1
             admitted = self._counts[kind] <= self._lines
         if is_first_of_all:
-            self._later(self.seconds, self.settle)
+            self._later(self.seconds, self.flush)
         return admitted
 
-    def settle(self) -> None:
-        """Report what was left out until now, and begin again."""
+    def flush(self) -> None:
+        """Report what was suppressed until now, and begin again."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
         for kind, count in counts.items():

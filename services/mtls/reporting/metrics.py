@@ -6,6 +6,7 @@ own codes, our own certificates. Everything else is `other`.
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Final
 
 from mtls.identity import Identity
@@ -13,34 +14,17 @@ from mtls.peer import Peer
 from mtls.policy import Policy
 
 from cryptography import x509
-from prometheus_client import REGISTRY, Counter
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 OTHER: Final = "other"
-
-# gRPC's C-core says when it refuses a handshake and is silent when one succeeds, so `accepted`
-# exists for HTTP alone. Whom a gRPC server serves is seen in mtls_calls_total.
-HANDSHAKES: Final = Counter(
-    "mtls_handshakes",
-    "TLS handshakes by result: refused with a reason, or (not known of gRPC) accepted.",
-    ["endpoint", "result", "reason"],
-)
-DROPPED: Final = Counter(
-    "mtls_connections_dropped",
-    "Connections that were closed as soon as they came, by the limit that had been reached.",
-    ["endpoint", "limit"],
-)
-CALLS: Final = Counter(
-    "mtls_calls",
-    "Calls by the caller's name, the method and the status code that it was answered with.",
-    ["endpoint", "identity", "method", "code"],
-)
-RENEWALS: Final = Counter(
-    "mtls_renewals",
-    "New files in our own identity's folder, taken over or refused.",
-    ["identity", "result"],
-)
 
 
 class CallLabels:
@@ -76,18 +60,18 @@ class ExpiryCollector(Collector):
         """Yield one gauge: seconds, negative when it is over."""
         gauge = GaugeMetricFamily(
             "mtls_certificate_expires_in_seconds",
-            "Until the certificate expires; its place in the chain is leaf, issuing CA or root.",
-            labels=["identity", "place", "serial"],
+            "Until the certificate expires; it is the leaf, the issuing CA or the root.",
+            labels=["identity", "certificate", "serial"],
         )
         now = self._now()
         for name, identity in self._identities.items():
-            for place, certificate in _places(identity):
+            for kind, certificate in _certificates(identity):
                 left = (certificate.not_valid_after_utc - now).total_seconds()
-                gauge.add_metric([name, place, f"{certificate.serial_number:x}"], left)
+                gauge.add_metric([name, kind, f"{certificate.serial_number:x}"], left)
         yield gauge
 
 
-def _places(identity: Identity) -> Iterator[tuple[str, x509.Certificate]]:
+def _certificates(identity: Identity) -> Iterator[tuple[str, x509.Certificate]]:
     leaf, *issuers = x509.load_pem_x509_certificates(identity.chain_pem)
     yield "leaf", leaf
     for issuer in issuers:
@@ -96,5 +80,47 @@ def _places(identity: Identity) -> Iterator[tuple[str, x509.Certificate]]:
         yield "root", root
 
 
-EXPIRY: Final = ExpiryCollector()
-REGISTRY.register(EXPIRY)
+class Metrics:
+    """The counters of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry: Final = CollectorRegistry()
+        for standard in (ProcessCollector, PlatformCollector, GCCollector):
+            standard(registry=self.registry)
+        # gRPC's C-core says when it refuses a handshake and is silent when one succeeds, so
+        # `accepted` exists for HTTP alone. Whom a gRPC server serves is seen in mtls_calls_total.
+        self.handshakes: Final = Counter(
+            "mtls_handshakes",
+            "TLS handshakes by result: refused with a reason, or (not known of gRPC) accepted.",
+            ["endpoint", "result", "reason"],
+            registry=self.registry,
+        )
+        self.dropped: Final = Counter(
+            "mtls_connections_dropped",
+            "Connections closed before their handshake, by the limit that had been reached.",
+            ["endpoint", "limit"],
+            registry=self.registry,
+        )
+        self._calls: Final = Counter(
+            "mtls_calls",
+            "Calls by the caller's name, the method and the status code that it was answered with.",
+            ["endpoint", "identity", "method", "code"],
+            registry=self.registry,
+        )
+        self.renewals: Final = Counter(
+            "mtls_renewals",
+            "New files in our own identity's folder, taken over or refused.",
+            ["identity", "result"],
+            registry=self.registry,
+        )
+        self.expiry: Final = ExpiryCollector()
+        self.registry.register(self.expiry)
+        self.labels_of: Final = cache(CallLabels)  # one for each endpoint's policy
+        self._call_counter = cache(self._calls.labels)  # quicker than looking one up
+
+    def count_call(
+        self, endpoint: str, policy: Policy, peer: Peer | None, method: str, code: str
+    ) -> None:
+        """Count a call that was answered with `code`."""
+        labels = self.labels_of(policy)
+        self._call_counter(endpoint, labels.identity(peer), labels.method(method), code).inc()

@@ -9,39 +9,49 @@ nothing stops it for everybody, since it shakes hands in the thread that accepts
 
 import asyncio
 from collections.abc import AsyncIterator
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 from mtls.address import Address
-from mtls.authorizer import Door
+from mtls.authorizer import Authorizer
 from mtls.certificates import CertificateError, Role, check_purpose
-from mtls.connection_limiter import Limits
-from mtls.http_listener import ListenError, listening
+from mtls.connection_limiter import ConnectionLimits
+from mtls.errors import ListenError
+from mtls.http_listener import accepting
 from mtls.identity_source import IdentitySource
 from mtls.peer import Peer, PeerError, peer_of_request
-from mtls.policy import Denied, Policy
+from mtls.policy import Denied
+from mtls.reporting.events import Reporter
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 _log = structlog.get_logger(__name__)
 
 _ACTION: Final = "GET /metrics"
-_READERS: Final = frozenset({"probe"})
 _MAX_REQUEST_BYTES: Final = 8 * 1024
-_LIMITS: Final = Limits(max_connections=16, max_connections_per_address=8)
+_LIMITS: Final = ConnectionLimits(max_connections=16, max_connections_per_address=8)
 _SECONDS: Final = 10  # for a request and its answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    authorizer: Authorizer
+    registry: CollectorRegistry
 
 
 @asynccontextmanager
 async def serving_metrics(
-    address: Address | None, source: IdentitySource, readers: frozenset[str] = _READERS
+    address: Address | None, source: IdentitySource, readers: AbstractSet[str]
 ) -> AsyncIterator[Address | None]:
-    """Serve the peers named in `readers`; do nothing if there is no address.
+    """Serve what the identity's `Reporter` counts to the peers named in `readers`.
 
-    Raises `ListenError`, also when the certificate is none for a server.
+    Does nothing if there is no address. Raises `ListenError`, also when the certificate is not one
+    for a server.
     """
     if address is None:
         yield None
@@ -52,8 +62,14 @@ async def serving_metrics(
         raise ListenError(
             f"Cannot serve metrics on {address}: {error} Have it issued with serverAuth."
         ) from error
-    policy = Policy(source.current.spiffe_id.trust_domain, {_ACTION: readers})
-    door = Door("metrics", policy, source)
+    if not isinstance(source.observer, Reporter):
+        raise ListenError(
+            f"Cannot serve metrics on {address}: nothing is counted. Give watch_identity a "
+            "Reporter as its observer."
+        )
+    endpoint = _Endpoint(
+        Authorizer("metrics", {_ACTION: readers}, source), source.observer.metrics.registry
+    )
     open_connections: set[asyncio.Task[None]] = set()
 
     def new_protocol() -> asyncio.StreamReaderProtocol:
@@ -61,11 +77,11 @@ async def serving_metrics(
         return asyncio.StreamReaderProtocol(reader, begin)
 
     def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(_answer(door, reader, writer))
+        task = asyncio.create_task(_answer(endpoint, reader, writer))
         open_connections.add(task)
         task.add_done_callback(open_connections.discard)
 
-    async with listening(address, source, new_protocol, _LIMITS, endpoint="metrics") as real:
+    async with accepting(new_protocol, address, source, _LIMITS, endpoint="metrics") as real:
         _log.info("metrics.listening", address=str(real), readers=sorted(readers))
         try:
             yield real
@@ -75,13 +91,15 @@ async def serving_metrics(
             await asyncio.gather(*open_connections, return_exceptions=True)
 
 
-async def _answer(door: Door, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _answer(
+    endpoint: _Endpoint, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     """Answer one request and close: a question every few seconds needs no more of HTTP."""
     try:
         async with asyncio.timeout(_SECONDS):
             with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 request = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_response(door, writer, request))
+                writer.write(_response(endpoint, writer, request))
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()
@@ -91,17 +109,17 @@ async def _answer(door: Door, reader: asyncio.StreamReader, writer: asyncio.Stre
         writer.transport.abort()
 
 
-def _response(door: Door, writer: asyncio.StreamWriter, request: bytes) -> bytes:
+def _response(endpoint: _Endpoint, writer: asyncio.StreamWriter, request: bytes) -> bytes:
     line, _, _ = request.decode("latin-1").partition("\r\n")
     action = " ".join(line.partition("?")[0].split(" ")[:2])
     peer: Peer | None = None
     try:
-        peer = door.admit(partial(peer_of_request, writer), action)
-        status, body = HTTPStatus.OK, generate_latest()
+        peer = endpoint.authorizer.authorize(partial(peer_of_request, writer), action)
+        status, body = HTTPStatus.OK, generate_latest(endpoint.registry)
     except (Denied, PeerError) as error:
-        peer = error.peer if isinstance(error, Denied) else None
+        peer = error.peer
         status, body = HTTPStatus.FORBIDDEN, f"{error}\n".encode()
-    door.count(peer, action, str(status.value))
+    endpoint.authorizer.finish(peer, action, str(status.value))
     head = (
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         f"Content-Type: {CONTENT_TYPE_LATEST}\r\n"

@@ -9,27 +9,11 @@ closed after a few more reads or when the time for the handshake is over.
 """
 
 import ssl
-import time
 from collections.abc import Callable
-from contextvars import ContextVar
-from dataclasses import dataclass
-from math import inf
 from typing import Final
 
-from mtls.refusals import Reason, Refusal
+from mtls.refusals import PENDING_HANDSHAKE, PendingHandshake, Reason, Refusal
 from mtls.reporting.presented import keep_presented
-
-
-@dataclass(slots=True)
-class Knock:
-    """A connection in its handshake: where it comes from (host:port), and if it is refused."""
-
-    peer: str
-    refused: bool = False
-
-
-# An SSLObject knows no socket. Who accepts a connection sets this before its handshake begins.
-KNOCK: Final[ContextVar[Knock | None]] = ContextVar("knock", default=None)
 
 # In TLS 1.3 a client sends its first request before it can know of the refusal. Closing on unread
 # data resets the connection, and the client may never see the alert. A read is 256 KiB at most.
@@ -49,7 +33,6 @@ def explain_refusals(
     afterwards: ssl.SSLContext,
     *,
     refused: Callable[[Refusal], None],
-    accepted: Callable[[], None],
 ) -> None:
     """Make a server's `context` send the alert of every refused handshake, and report it once.
 
@@ -60,13 +43,12 @@ def explain_refusals(
 
     class ExplainingObject(ssl.SSLObject):
         presented = b""
-        accepted_at = inf  # by time.monotonic(); http_connections.py asks how old a connection is
-        _knock: Knock | None = None
+        _pending: PendingHandshake | None = None
         _error: ssl.SSLError | None = None
         _reads_left = _READS_AFTER_ALERT
 
         def do_handshake(self) -> None:
-            self._knock = self._knock or KNOCK.get()
+            self._pending = self._pending or PENDING_HANDSHAKE.get()
             if self._error is None:
                 self._first_attempts()
             elif self._reads_left == 0:
@@ -82,24 +64,17 @@ def explain_refusals(
                 raise
             except ssl.SSLError as error:
                 peer = None
-                if self._knock:
-                    peer, self._knock.refused = self._knock.peer, True
-                refusal = Refusal.from_words(_words(error), peer, self.presented)
+                if self._pending:
+                    peer, self._pending.reported = self._pending.peer, True
+                refusal = Refusal.from_error(error, peer, self.presented)
                 refused(refusal)
                 if refusal.reason is Reason.PLAINTEXT:
-                    raise  # who speaks no TLS cannot read an alert
+                    raise  # a client without TLS cannot read an alert
                 # Its traceback leads back here. In a circle, every refusal's buffers would stay in
                 # memory until the garbage collector comes.
                 self._error = error.with_traceback(None)
                 raise ssl.SSLWantReadError from error
             self.presented = b""
             self.context = afterwards
-            self.accepted_at = time.monotonic()
-            accepted()
 
     context.sslobject_class = ExplainingObject
-
-
-def _words(error: ssl.SSLError) -> str:
-    verdict = getattr(error, "verify_message", None)
-    return f"{error.reason}: {verdict}" if verdict else str(error.reason)

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from mtls.peer import peer_of_call
-from mtls.spiffe import SpiffeId, SpiffeIdError
+from mtls import SpiffeId, peer_of
+from mtls.spiffe import SpiffeIdError
 
 import grpc.aio
 
@@ -17,7 +17,7 @@ _Context = grpc.aio.ServicerContext[Any, Any]
 
 def caller(context: _Context) -> str:
     """Return the SPIFFE ID in the caller's certificate."""
-    return str(peer_of_call(context).spiffe_id)
+    return str(peer_of(context).spiffe_id)
 
 
 def person_behind(context: _Context) -> str:
@@ -26,7 +26,7 @@ def person_behind(context: _Context) -> str:
     Only the gateway has seen that one's certificate, so policy.py names the gateway alone.
     Raises `MayNotActForOthers`, or `InvalidRequest` unless the metadata name exactly one.
     """
-    if peer_of_call(context).name not in MAY_ACT_FOR_OTHERS:
+    if peer_of(context).name not in MAY_ACT_FOR_OTHERS:
         raise MayNotActForOthers
     named = [value for key, value in context.invocation_metadata() or () if key == ON_BEHALF_OF]
     if len(named) != 1:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from mtls.address import Address
-from mtls.grpc_endpoint import server_credentials
+from mtls.grpc_server import server_credentials
 from mtls.identity import Identity, load_identity
 from mtls.identity_source import IdentitySource
 from mtls.ssl_contexts import client_context

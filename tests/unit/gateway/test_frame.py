@@ -33,7 +33,10 @@ async def hello(request: web.Request) -> web.Response:
 def add_hello(app: web.Application) -> None:
     app.router.add_get("/hello", hello)
 '''
-POLICY: Final = 'ALLOWED = {"GET /hello": frozenset({"client/viewer"})}\n'
+POLICY: Final = """
+ALLOWED = {"GET /hello": frozenset({"client/viewer"})}
+METRICS_READERS = frozenset()
+"""
 KINDS: Final = 7
 
 

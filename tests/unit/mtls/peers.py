@@ -6,6 +6,7 @@ from pathlib import Path
 from mtls.certificates import CertificateId
 from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
+from mtls.observer import NO_OBSERVER, Observer
 from mtls.peer import Peer
 from mtls.revocation import Revocations
 from mtls.spiffe import SpiffeId
@@ -19,7 +20,9 @@ def peer(text: str, *, serial: int = 1, expires_at: float = inf) -> Peer:
     return Peer(SpiffeId.parse(text), CertificateId(b"issuer", serial), expires_at)
 
 
-def source_with(revocations: Revocations | None = None) -> IdentitySource:
+def source_with(
+    revocations: Revocations | None = None, observer: Observer = NO_OBSERVER
+) -> IdentitySource:
     """Return a server's identity with these revocation lists."""
     authority = Authority.create()
     issued = authority.issue(identity_named("video-queue"))
@@ -32,5 +35,6 @@ def source_with(revocations: Revocations | None = None) -> IdentitySource:
             ca_pem=authority.ca_pem,
             revocations=revocations,
             folder=Path(),
-        )
+        ),
+        observer,
     )

@@ -8,8 +8,8 @@ from typing import Any
 
 from mtls.address import Address
 from mtls.certificates import Role
-from mtls.grpc_client import renewing_channel
-from mtls.grpc_endpoint import server_credentials
+from mtls.grpc_client import mtls_channel
+from mtls.grpc_server import server_credentials
 from mtls.identity import Identity, load_identity
 from mtls.identity_source import IdentitySource
 
@@ -82,11 +82,6 @@ async def until_it_calls_as(channel: grpc.aio.Channel, identity: Identity) -> No
             pass
 
 
-def change(source: IdentitySource, identity: Identity) -> None:
-    source.replace(identity)
-    source.tell()
-
-
 async def move_with_a_call_under_way(
     peers: Peers, source: IdentitySource, channel: grpc.aio.Channel
 ) -> tuple[grpc.aio.Channel, Any]:
@@ -95,8 +90,8 @@ async def move_with_a_call_under_way(
     call = echo()
     await call.write(b"x")
     await call.read()
-    old: grpc.aio.Channel = channel.lane.channel  # type: ignore[attr-defined]
-    change(source, peers.identity("gateway"))
+    old: grpc.aio.Channel = channel.generation.channel  # type: ignore[attr-defined]
+    source.replace(peers.identity("gateway"))
     await until_it_calls_as(channel, source.current)
     assert old.get_state() is grpc.ChannelConnectivity.READY
     return old, call
@@ -104,14 +99,14 @@ async def move_with_a_call_under_way(
 
 async def test_calls_move_over_and_those_under_way_go_on(peers: Peers) -> None:
     source = IdentitySource(peers.identity("gateway"))
-    async with renewing_channel(peers.address, source) as channel:
+    async with mtls_channel(peers.address, source) as channel:
         await until_it_calls_as(channel, source.current)
         echo: Any = channel.stream_stream(ECHO)
         call = echo()
         for number in range(5):
             await call.write(b"%d" % number)
             assert await call.read() == b"%d" % number
-            change(source, peers.identity("gateway"))
+            source.replace(peers.identity("gateway"))
             await until_it_calls_as(channel, source.current)
         await call.done_writing()
         assert await call.read() is grpc.aio.EOF
@@ -120,7 +115,7 @@ async def test_calls_move_over_and_those_under_way_go_on(peers: Peers) -> None:
 
 async def test_the_old_channel_is_closed_when_its_last_call_has_ended(peers: Peers) -> None:
     source = IdentitySource(peers.identity("gateway"))
-    async with renewing_channel(peers.address, source) as channel:
+    async with mtls_channel(peers.address, source) as channel:
         old, call = await move_with_a_call_under_way(peers, source, channel)
         await call.done_writing()
         await call.read()
@@ -131,7 +126,7 @@ async def test_the_old_channel_is_closed_when_its_last_call_has_ended(peers: Pee
 async def test_at_the_end_the_old_channel_is_closed_too(peers: Peers) -> None:
     """A call that is under way does not keep it open."""
     source = IdentitySource(peers.identity("gateway"))
-    async with renewing_channel(peers.address, source) as channel:
+    async with mtls_channel(peers.address, source) as channel:
         old, _ = await move_with_a_call_under_way(peers, source, channel)
     assert old.get_state() is grpc.ChannelConnectivity.SHUTDOWN
 
@@ -141,9 +136,9 @@ async def test_the_old_certificate_is_used_until_the_server_takes_the_new(peers:
     other = Authority.create()
     source = IdentitySource(peers.identity("gateway"))
     old = source.current
-    async with renewing_channel(peers.address, source) as channel:
+    async with mtls_channel(peers.address, source) as channel:
         await until_it_calls_as(channel, old)
-        change(source, peers.identity("gateway", other))
+        source.replace(peers.identity("gateway", other))
         for _ in range(100):
             await until_it_calls_as(channel, old)
         trusting = replace(peers.source.current, ca_pem=peers.authority.ca_pem + other.ca_pem)
@@ -153,17 +148,17 @@ async def test_the_old_certificate_is_used_until_the_server_takes_the_new(peers:
 
 async def test_only_the_newest_certificate_is_waited_for(peers: Peers) -> None:
     source = IdentitySource(peers.identity("gateway"))
-    async with renewing_channel(peers.address, source) as channel:
-        change(source, peers.identity("gateway", Authority.create()))  # the server takes no such
-        change(source, peers.identity("gateway"))
+    async with mtls_channel(peers.address, source) as channel:
+        source.replace(peers.identity("gateway", Authority.create()))  # the server takes no such
+        source.replace(peers.identity("gateway"))
         await until_it_calls_as(channel, source.current)
 
 
 async def test_new_revocation_lists_make_no_new_channel(peers: Peers) -> None:
     """It could do nothing with them."""
     source = IdentitySource(peers.identity("gateway"))
-    async with renewing_channel(peers.address, source) as channel:
-        before = channel.lane  # type: ignore[attr-defined]
-        change(source, replace(source.current, revocations=None, folder=Path("elsewhere")))
+    async with mtls_channel(peers.address, source) as channel:
+        before = channel.generation  # type: ignore[attr-defined]
+        source.replace(replace(source.current, revocations=None, folder=Path("elsewhere")))
         await until_it_calls_as(channel, source.current)
-        assert channel.lane is before  # type: ignore[attr-defined]
+        assert channel.generation is before  # type: ignore[attr-defined]

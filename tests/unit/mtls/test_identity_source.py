@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from mtls.identity import Identity
+from mtls.observer import Observer
 
 import pytest
 
@@ -38,13 +39,30 @@ def test_when_one_maker_fails_nothing_changes() -> None:
     assert first.value == second.value == before.ca_pem
 
 
-def test_who_has_subscribed_is_told_until_it_has_enough() -> None:
+def test_subscribers_are_told_of_changes_until_they_end_it() -> None:
     source = source_with()
-    told: list[Identity] = []
-    unsubscribe = source.subscribe(told.append)
-    source.tell()
-    source.replace(replace(source.current, ca_pem=b"another"))
-    source.tell()
+    told: list[bytes] = []
+    unsubscribe = source.subscribe(lambda identity: told.append(identity.ca_pem))
+    source.replace(replace(source.current, ca_pem=b"second"))
     unsubscribe()
-    source.tell()
-    assert [identity.ca_pem == b"another" for identity in told] == [False, True]
+    source.replace(replace(source.current, ca_pem=b"third"))
+    assert told == [b"second"]
+
+
+def test_an_error_of_one_subscriber_is_reported_and_the_next_is_told() -> None:
+    failures: list[Exception] = []
+
+    class Failures(Observer):
+        def failed(self, what: str, error: Exception) -> None:
+            failures.append(error)
+
+    def fail(_: Identity) -> None:
+        raise ZeroDivisionError
+
+    source = source_with(observer=Failures())
+    told: list[bytes] = []
+    source.subscribe(fail)
+    source.subscribe(lambda identity: told.append(identity.ca_pem))
+    source.replace(replace(source.current, ca_pem=b"another"))
+    assert told == [b"another"]
+    assert [type(error) for error in failures] == [ZeroDivisionError]

@@ -41,14 +41,14 @@ def test_does_not_claim_lines_that_are_not_the_cores() -> None:
 
 
 @given(st.text())
-def test_words_never_heard_before_are_still_a_refusal(words: str) -> None:
-    refusal = Refusal.from_words(words)
-    assert refusal.words == words
+def test_a_text_never_seen_before_is_still_a_refusal(text: str) -> None:
+    refusal = Refusal.from_text(text)
+    assert refusal.error == text
     assert refusal.reason in Reason
 
 
 @pytest.mark.parametrize(
-    ("words", "reason"),
+    ("text", "reason"),
     [
         ("CERTIFICATE_VERIFY_FAILED: unsuitable certificate purpose", Reason.WRONG_PURPOSE),
         ("CERTIFICATE_VERIFY_FAILED: unsupported certificate purpose", Reason.WRONG_PURPOSE),
@@ -57,5 +57,5 @@ def test_words_never_heard_before_are_still_a_refusal(words: str) -> None:
         ("something new", Reason.HANDSHAKE_FAILED),
     ],
 )
-def test_both_libraries_words_lead_to_one_code(words: str, reason: Reason) -> None:
-    assert Refusal.from_words(words).reason is reason
+def test_the_texts_of_both_libraries_lead_to_one_code(text: str, reason: Reason) -> None:
+    assert Refusal.from_text(text).reason is reason

@@ -1,15 +1,14 @@
-"""Revocation lists as they lie in a folder, and what the door makes of them."""
+"""Revocation lists as they lie in a folder, and what they say of a peer."""
 
 import datetime as dt
 from pathlib import Path
 
 from mtls.certificates import Role, certificate_id_of
 from mtls.identity import IdentityError, load_identity
-from mtls.peer import Peer
+from mtls.peer import NoLongerValid, Peer
 from mtls.refusals import Reason
 from mtls.revocation import RevocationError, Revocations
 from mtls.spiffe import SpiffeId
-from mtls.standing import Lapsed, check_standing
 
 import pytest
 from cryptography import x509
@@ -74,21 +73,21 @@ def test_refuses_a_list_that_is_out_of_date(authority: Authority, tmp_path: Path
         load_identity(tmp_path, roles=frozenset(Role))
 
 
-def test_a_certificate_stands_until_its_end(authority: Authority) -> None:
+def test_a_certificate_is_valid_until_its_end(authority: Authority) -> None:
     peer, identity = peer_with(authority.issue(GATEWAY).certificate), source_with().current
-    check_standing(peer, identity, now=peer.expires_at)
-    with pytest.raises(Lapsed, match="has expired") as lapsed:
-        check_standing(peer, identity, now=peer.expires_at + 1)
-    assert lapsed.value.reason is Reason.EXPIRED
+    peer.check_still_valid(identity, now=peer.expires_at)
+    with pytest.raises(NoLongerValid, match="has expired") as caught:
+        peer.check_still_valid(identity, now=peer.expires_at + 1)
+    assert caught.value.reason == Reason.EXPIRED
 
 
-def test_a_certificate_stands_until_it_is_on_a_list(authority: Authority) -> None:
+def test_a_certificate_is_valid_until_it_is_on_a_list(authority: Authority) -> None:
     lost, twin = (authority.issue(GATEWAY).certificate for _ in range(2))
     identity = source_with(Revocations.parse(authority.crl([Revoked(lost.serial_number)]))).current
-    check_standing(peer_with(twin), identity)
-    with pytest.raises(Lapsed, match="was revoked") as lapsed:
-        check_standing(peer_with(lost), identity)
-    assert lapsed.value.reason is Reason.REVOKED
+    peer_with(twin).check_still_valid(identity)
+    with pytest.raises(NoLongerValid, match="was revoked") as caught:
+        peer_with(lost).check_still_valid(identity)
+    assert caught.value.reason == Reason.REVOKED
 
 
 def test_a_serial_number_is_one_issuers_own(authority: Authority) -> None:
@@ -98,14 +97,14 @@ def test_a_serial_number_is_one_issuers_own(authority: Authority) -> None:
     theirs = Peer(
         peer.spiffe_id, peer.certificate_id._replace(issuer=b"another CA"), peer.expires_at
     )
-    check_standing(theirs, source_with(stranger).current)
+    theirs.check_still_valid(source_with(stranger).current)
 
 
 def test_lists_that_are_out_of_date_let_nobody_in(authority: Authority) -> None:
     peer = peer_with(authority.issue(GATEWAY).certificate)
     end = dt.datetime.now(dt.UTC) + HOUR
     identity = source_with(Revocations.parse(authority.crl(next_update=end))).current
-    check_standing(peer, identity, now=end.timestamp() - 1)
-    with pytest.raises(Lapsed, match="no new revocation lists") as lapsed:
-        check_standing(peer, identity, now=end.timestamp() + 1)
-    assert lapsed.value.reason is Reason.NO_REVOCATION_LIST
+    peer.check_still_valid(identity, now=end.timestamp() - 1)
+    with pytest.raises(NoLongerValid, match="lists are out of date") as caught:
+        peer.check_still_valid(identity, now=end.timestamp() + 1)
+    assert caught.value.reason == Reason.NO_REVOCATION_LIST

@@ -1,26 +1,23 @@
 """New files are taken over by themselves, at once or by time; broken ones are not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from mtls import identity_watch
-from mtls.certificates import Role
-from mtls.identity import Identity
-from mtls.identity_source import IdentitySource
-from mtls.identity_watch import watching
+from mtls import Observer, Role, identity_source
+from mtls.identity import Identity, load_identity
+from mtls.identity_source import watch_identity
 
 import pytest
-import structlog
 
 from pki.authority import Authority, Issued
 from pki.identities import identity_named
 from pki.identity_folder import write_identity
 
 GATEWAY = identity_named("gateway")
-BOTH = frozenset(Role)
 NEVER = 3600.0
 SOON = 0.01
 
@@ -37,47 +34,76 @@ def folder(tmp_path: Path, authority: Authority) -> Path:
     return folder
 
 
-@asynccontextmanager
-async def told(source: IdentitySource, wanted: Callable[[Identity], bool]) -> AsyncIterator[None]:
-    """Do the body, then wait until those who have subscribed are told of what is wanted."""
-    event = asyncio.Event()
-    unsubscribe = source.subscribe(lambda identity: event.set() if wanted(identity) else None)
-    yield
-    async with asyncio.timeout(30):
-        await event.wait()
-    unsubscribe()
+class Events(Observer):
+    """Keeps what is reported, and wakes who waits for it."""
 
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.news = asyncio.Event()
 
-def shows(issued: Issued) -> Callable[[Identity], bool]:
-    return lambda identity: identity.certificate == issued.certificate
+    def identity_renewed(self, identity: Identity) -> None:
+        self._add(f"renewed {identity.serial}")
 
+    def identity_refused(self, current: Identity, error: str) -> None:
+        self._add("refused")
 
-async def test_the_system_tells_of_a_change(folder: Path, authority: Authority) -> None:
-    """The first is seen as soon as the watch stands, which is a moment after the body begins."""
-    async with watching(folder, roles=BOTH, every_seconds=NEVER) as source:
-        source.subscribe(lambda _: seen.set())
-        seen = asyncio.Event()
+    def failed(self, what: str, error: Exception) -> None:
+        self._add(f"{what}: {type(error).__name__}")
+
+    def _add(self, event: str) -> None:
+        self.events.append(event)
+        self.news.set()
+
+    async def until(self, event: str) -> None:
+        """Wait until the newest event is this one."""
         async with asyncio.timeout(30):
-            while not seen.is_set():
-                (folder / "touched").touch()
+            while self.events[-1:] != [event]:
+                self.news.clear()
+                await self.news.wait()
+
+
+@pytest.fixture
+def events() -> Events:
+    return Events()
+
+
+def renewal(issued: Issued) -> str:
+    return f"renewed {issued.certificate.serial_number:x}"
+
+
+async def test_the_system_tells_of_a_change(
+    folder: Path, authority: Authority, events: Events
+) -> None:
+    """The first is seen as soon as the watch stands, which is a moment after the body begins."""
+    async with watch_identity(folder, *Role, observer=events, poll_seconds=NEVER):
+        async with asyncio.timeout(30):
+            while not events.events:
+                write_identity(folder, authority.issue(GATEWAY), authority.ca_pem)
                 await asyncio.sleep(SOON)
         renewed = authority.issue(GATEWAY)
-        async with told(source, shows(renewed)):
-            write_identity(folder, renewed, authority.ca_pem)
+        write_identity(folder, renewed, authority.ca_pem)
+        await events.until(renewal(renewed))
 
 
-async def test_where_the_system_does_not_tell_time_does(
-    folder: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+async def no_inotify(*_: Any, **__: Any) -> AsyncIterator[None]:
+    raise OSError("OS file watch limit reached")
+    yield
+
+
+@pytest.mark.parametrize("module", [SimpleNamespace(awatch=no_inotify), None])
+async def test_without_word_from_the_system_files_are_read_by_time(
+    folder: Path,
+    authority: Authority,
+    events: Events,
+    monkeypatch: pytest.MonkeyPatch,
+    module: SimpleNamespace | None,
 ) -> None:
-    async def no_inotify(*_: Any, **__: Any) -> AsyncIterator[None]:
-        raise OSError("OS file watch limit reached")
-        yield
-
-    monkeypatch.setattr(identity_watch, "awatch", no_inotify)
-    async with watching(folder, roles=BOTH, every_seconds=SOON) as source:
+    """It has no more watches, or watchfiles is not installed."""
+    monkeypatch.setitem(sys.modules, "watchfiles", module)
+    async with watch_identity(folder, *Role, observer=events, poll_seconds=SOON):
         renewed = authority.issue(GATEWAY)
-        async with told(source, shows(renewed)):
-            write_identity(folder, renewed, authority.ca_pem)
+        write_identity(folder, renewed, authority.ca_pem)
+        await events.until(renewal(renewed))
 
 
 def swap(folder: Path, new: Path) -> None:
@@ -86,53 +112,54 @@ def swap(folder: Path, new: Path) -> None:
 
 
 async def test_a_folder_that_was_replaced_is_found_by_time(
-    folder: Path, authority: Authority
+    folder: Path, authority: Authority, events: Events
 ) -> None:
-    async with watching(folder, roles=BOTH, every_seconds=SOON) as source:
+    async with watch_identity(folder, *Role, observer=events, poll_seconds=SOON):
         renewed = authority.issue(GATEWAY)
         new = folder.with_name("new")
         write_identity(new, renewed, authority.ca_pem)
-        async with told(source, shows(renewed)):
-            await asyncio.to_thread(swap, folder, new)
+        await asyncio.to_thread(swap, folder, new)
+        await events.until(renewal(renewed))
 
 
-async def test_whoever_waits_for_time_is_told_though_nothing_has_changed(folder: Path) -> None:
-    async with watching(folder, roles=BOTH, every_seconds=SOON) as source:
-        for _ in range(3):
-            async with told(source, lambda _: True):
-                pass
-
-
-async def test_a_refusal_is_logged_once_and_again_after_a_good_one(
-    folder: Path, authority: Authority
+async def test_a_refusal_is_reported_once_and_again_after_a_good_one(
+    folder: Path, authority: Authority, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with structlog.testing.capture_logs() as logs:
-        async with watching(folder, roles=BOTH, every_seconds=SOON) as source:
-            for _ in range(2):
-                (folder / "key-pair.pem").write_bytes(b"half")
-                for _ in range(3):
-                    async with told(source, lambda _: True):
-                        pass
-                renewed = authority.issue(GATEWAY)
-                async with told(source, shows(renewed)):
-                    write_identity(folder, renewed, authority.ca_pem)
-    events = [log["event"] for log in logs]
-    assert events.count("identity.refused") == 2
-    assert events.count("identity.renewed") == 2
+    reads: list[None] = []
+    third_read = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def counting(*args: Any, **kwargs: Any) -> Identity:  # in a thread
+        reads.append(None)
+        if len(reads) == 3:
+            loop.call_soon_threadsafe(third_read.set)
+        return load_identity(*args, **kwargs)
+
+    monkeypatch.setattr(identity_source, "load_identity", counting)
+    async with watch_identity(folder, *Role, observer=events, poll_seconds=SOON):
+        for _ in range(2):
+            (folder / "key-pair.pem").write_bytes(b"half")
+            await events.until("refused")
+            reads.clear()
+            third_read.clear()
+            await asyncio.wait_for(third_read.wait(), 30)
+            renewed = authority.issue(GATEWAY)
+            write_identity(folder, renewed, authority.ca_pem)
+            await events.until(renewal(renewed))
+    assert [event.partition(" ")[0] for event in events.events] == ["refused", "renewed"] * 2
 
 
 async def test_a_subscriber_that_fails_does_not_end_the_watch(
-    folder: Path, authority: Authority
+    folder: Path, authority: Authority, events: Events
 ) -> None:
     def fail(_: Identity) -> None:
-        failed.set()
         raise ZeroDivisionError
 
-    async with watching(folder, roles=BOTH, every_seconds=SOON) as source:
-        failed = asyncio.Event()
-        unsubscribe = source.subscribe(fail)
-        await failed.wait()
-        unsubscribe()
-        renewed = authority.issue(GATEWAY)
-        async with told(source, shows(renewed)):
+    async with watch_identity(folder, *Role, observer=events, poll_seconds=SOON) as source:
+        source.subscribe(fail)
+        for _ in range(2):
+            renewed = authority.issue(GATEWAY)
             write_identity(folder, renewed, authority.ca_pem)
+            await events.until(renewal(renewed))
+    failure = "A subscriber of the identity failed: ZeroDivisionError"
+    assert [event for event in events.events if ":" in event] == [failure] * 2

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mtls.grpc_endpoint import server_credentials
+from mtls.grpc_server import server_credentials
 from mtls.identity import Identity, load_identity
 from mtls.identity_source import IdentitySource
 
@@ -108,7 +108,7 @@ class Child:
         self,
         source: Path,
         folder: Path,
-        limits: Limits,  # noqa: ARG002  supervisor.transcode has it
+        limits: Limits,
         on_progress: Callable[[int], None],
     ) -> tuple[MediaFile, ...]:
         self.report = on_progress

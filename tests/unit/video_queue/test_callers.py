@@ -19,7 +19,7 @@ class Call:
 
 def person_behind(monkeypatch: pytest.MonkeyPatch, peer: str) -> str:
     found = peer_named(f"spiffe://video-demo.test/{peer}")
-    monkeypatch.setattr(callers, "peer_of_call", lambda _context: found)
+    monkeypatch.setattr(callers, "peer_of", lambda _context: found)
     call: Any = Call()
     return callers.person_behind(call)
 

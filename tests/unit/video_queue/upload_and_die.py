@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from mtls.certificates import Role
-from mtls.grpc_endpoint import channel_credentials
+from mtls.grpc_client import channel_credentials
 from mtls.identity import load_identity
 
 import grpc.aio

@@ -13,13 +13,13 @@ def test_a_line_that_cannot_be_dealt_with_is_told_and_the_next_one_is_heard(
     heard: list[str] = []
 
     def on_line(line: CoreLine) -> None:
-        heard.append(line.words)
-        if line.words == "first":
+        heard.append(line.text)
+        if line.text == "first":
             raise ZeroDivisionError
 
     with capture_logs() as logs, read_core_log(on_line):
-        for words in ("first", "second"):
-            os.write(2, f"E1123 11:54:13.051165   12025 a.cc:1] {words}\n".encode())
+        for text in ("first", "second"):
+            os.write(2, f"E1123 11:54:13.051165   12025 a.cc:1] {text}\n".encode())
     assert heard == ["first", "second"]
     [failed] = logs
     assert failed["event"] == "core_log.failed"

@@ -1,13 +1,13 @@
 from collections.abc import Callable
 
-from mtls.reporting.log_rate_limiter import Kind, LineLimit
+from mtls.reporting.log_rate_limiter import Kind, LogRateLimiter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-EXPIRED: Kind = ("connection.refused", "expired")
-UNKNOWN: Kind = ("connection.refused", "unknown_ca")
+EXPIRED: Kind = ("handshake.refused", "expired")
+UNKNOWN: Kind = ("handshake.refused", "unknown_ca")
 
 
 class Clock:
@@ -32,47 +32,49 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def left_out() -> list[tuple[Kind, int]]:
+def suppressed() -> list[tuple[Kind, int]]:
     return []
 
 
 @pytest.fixture
-def limit(clock: Clock, left_out: list[tuple[Kind, int]]) -> LineLimit:
-    return LineLimit(lambda kind, lines: left_out.append((kind, lines)), lines=2, later=clock.later)
+def limit(clock: Clock, suppressed: list[tuple[Kind, int]]) -> LogRateLimiter:
+    return LogRateLimiter(
+        lambda kind, lines: suppressed.append((kind, lines)), lines=2, later=clock.later
+    )
 
 
 def test_admits_the_first_of_a_kind_and_sums_up_the_rest(
-    limit: LineLimit, clock: Clock, left_out: list[tuple[Kind, int]]
+    limit: LogRateLimiter, clock: Clock, suppressed: list[tuple[Kind, int]]
 ) -> None:
     assert [limit.admits(EXPIRED) for _ in range(5)] == [True, True, False, False, False]
-    assert left_out == []
+    assert suppressed == []
     clock.tick()
-    assert left_out == [(EXPIRED, 3)]
+    assert suppressed == [(EXPIRED, 3)]
 
 
-def test_a_flood_of_one_kind_does_not_silence_another(limit: LineLimit) -> None:
+def test_a_flood_of_one_kind_does_not_silence_another(limit: LogRateLimiter) -> None:
     for _ in range(5):
         limit.admits(EXPIRED)
     assert limit.admits(UNKNOWN)
 
 
-def test_begins_again_after_the_time(limit: LineLimit, clock: Clock) -> None:
+def test_begins_again_after_the_time(limit: LogRateLimiter, clock: Clock) -> None:
     for _ in range(5):
         limit.admits(EXPIRED)
     clock.tick()
     assert limit.admits(EXPIRED)
 
 
-def test_says_nothing_when_nothing_was_left_out(
-    limit: LineLimit, clock: Clock, left_out: list[tuple[Kind, int]]
+def test_says_nothing_when_nothing_was_suppressed(
+    limit: LogRateLimiter, clock: Clock, suppressed: list[tuple[Kind, int]]
 ) -> None:
     limit.admits(EXPIRED)
     limit.admits(EXPIRED)
     clock.tick()
-    assert left_out == []
+    assert suppressed == []
 
 
-def test_has_one_timer_for_all_and_none_in_silence(limit: LineLimit, clock: Clock) -> None:
+def test_has_one_timer_for_all_and_none_in_silence(limit: LogRateLimiter, clock: Clock) -> None:
     for _ in range(5):
         limit.admits(EXPIRED)
         limit.admits(UNKNOWN)
@@ -89,11 +91,11 @@ def test_every_event_has_a_line_or_is_in_a_sum(events: list[Kind | None]) -> Non
     def add(kind: Kind, lines: int) -> None:
         counted[kind] += lines
 
-    limit = LineLimit(add, lines=2, later=clock.later)
+    limit = LogRateLimiter(add, lines=2, later=clock.later)
     for event in events:
         if event is None:
             clock.tick()
         elif limit.admits(event):
             counted[event] += 1
-    limit.settle()
+    limit.flush()
     assert counted == {kind: events.count(kind) for kind in counted}

@@ -2,12 +2,13 @@ import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 
-from mtls.authorizer import Door
+from mtls.authorizer import Authorizer
 from mtls.certificates import Role
 from mtls.identity import Identity, load_identity
 from mtls.peer import Peer, PeerError
 from mtls.policy import Denied, Policy
-from mtls.reporting.metrics import CALLS, OTHER, CallLabels, ExpiryCollector
+from mtls.reporting.events import Reporter
+from mtls.reporting.metrics import OTHER, CallLabels, ExpiryCollector, Metrics
 
 import pytest
 import structlog
@@ -19,7 +20,8 @@ from pki.identity_folder import write_identity
 from tests.unit.mtls.peers import peer, source_with
 
 CALL = "/my.v1.Service/Call"
-POLICY = Policy("video-demo.test", {CALL: frozenset({"gateway"})})
+ALLOWED = {CALL: {"gateway"}}
+POLICY = Policy("video-demo.test", ALLOWED)
 NOW = dt.datetime.now(dt.UTC)
 
 
@@ -44,19 +46,21 @@ def test_a_method_has_a_series_only_if_the_policy_names_it() -> None:
     assert CallLabels(POLICY).method("/my.v1.Service/MadeUp") == OTHER
 
 
-def counted(endpoint: str) -> dict[tuple[str, ...], float]:
+def counted(metrics: Metrics) -> dict[tuple[str, ...], float]:
     return {
         (sample.labels["identity"], sample.labels["method"], sample.labels["code"]): sample.value
-        for sample in next(iter(CALLS.collect())).samples
-        if sample.labels["endpoint"] == endpoint and sample.name == "mtls_calls_total"
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "mtls_calls_total"
     }
 
 
 def test_strangers_calls_are_counted_without_new_series() -> None:
-    door = Door("many strangers", POLICY, source_with())
+    reporter = Reporter()
+    authorizer = Authorizer("grpc", ALLOWED, source_with(observer=reporter))
     for number in range(100):
-        door.count(peer(f"spiffe://elsewhere.test/{number}"), f"/made/Up{number}", "DENIED")
-    assert counted("many strangers") == {(OTHER, OTHER, "DENIED"): 100}
+        authorizer.finish(peer(f"spiffe://elsewhere.test/{number}"), f"/made/Up{number}", "DENIED")
+    assert counted(reporter.metrics) == {(OTHER, OTHER, "DENIED"): 100}
 
 
 def refuse() -> Peer:
@@ -85,11 +89,12 @@ def test_a_denied_call_is_logged_with_reason_identity_method_and_rule(
     find_peer: Callable[[], Peer], identity: str | None, reason: str, rule: str
 ) -> None:
     with structlog.testing.capture_logs() as logs, pytest.raises((Denied, PeerError)):
-        Door(f"a door for {reason}", POLICY, source_with()).admit(find_peer, CALL)
+        Authorizer("grpc", ALLOWED, source_with(observer=Reporter())).authorize(find_peer, CALL)
     assert [log for log in logs if log["event"] == "call.denied"] == [
         {
             "event": "call.denied",
             "log_level": "warning",
+            "endpoint": "grpc",
             "reason": reason,
             "identity": identity,
             "method": CALL,
@@ -98,9 +103,10 @@ def test_a_denied_call_is_logged_with_reason_identity_method_and_rule(
     ]
 
 
-def test_an_admitted_call_is_not_logged() -> None:
+def test_an_allowed_call_is_not_logged() -> None:
     with structlog.testing.capture_logs() as logs:
-        assert Door("quiet", POLICY, source_with()).admit(lambda: GATEWAY, CALL) is GATEWAY
+        authorizer = Authorizer("grpc", ALLOWED, source_with(observer=Reporter()))
+        assert authorizer.authorize(lambda: GATEWAY, CALL) is GATEWAY
     assert logs == []
 
 
@@ -122,7 +128,7 @@ def test_expiry_is_that_of_leaf_issuing_ca_and_root_at_the_time_of_the_question(
     def left() -> dict[str, float]:
         (gauge,) = collector.collect()
         assert {sample.labels["identity"] for sample in gauge.samples} == {str(identity.spiffe_id)}
-        return {sample.labels["place"]: sample.value for sample in gauge.samples}
+        return {sample.labels["certificate"]: sample.value for sample in gauge.samples}
 
     at_first = left()
     assert set(at_first) == {"leaf", "issuing CA", "root"}

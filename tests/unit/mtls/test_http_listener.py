@@ -1,0 +1,134 @@
+"""Which open connections are closed, and which response is a connection's last."""
+
+import asyncio
+import socket
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from mtls import PEER, Address, ConnectionLimits, Observer, http_listener, protect
+from mtls.http_listener import _Listener, age_of
+from mtls.peer import Peer, PeerError
+from mtls.revocation import Revocations
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from pki.authority import Authority
+from tests.unit.mtls.peers import peer, source_with
+
+AGE = 100.0
+GATEWAY = "spiffe://video-demo.test/gateway"
+
+
+@dataclass
+class Tls:
+    accepted_at: float
+
+
+@dataclass
+class Connection:
+    """As much of a transport as is looked at."""
+
+    peer: Peer | None
+    age: float
+    aborted: bool = False
+    extra: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        accepted_at = time.monotonic() - self.age
+        self.extra = {"peername": ("192.0.2.1", 5), "ssl_object": Tls(accepted_at)}
+
+    def get_extra_info(self, name: str) -> Any:
+        return self.extra.get(name)
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@pytest.fixture(autouse=True)
+def _(monkeypatch: pytest.MonkeyPatch) -> None:
+    def peer_of(connection: Any) -> Peer:
+        if connection.peer is None:
+            raise PeerError
+        found: Peer = connection.peer
+        return found
+
+    monkeypatch.setattr(http_listener, "peer_of_request", peer_of)
+
+
+class Closed(Observer):
+    """Keeps what is closed."""
+
+    def __init__(self) -> None:
+        self.closed: list[str] = []
+        self.failures: list[Exception] = []
+
+    def connection_closed(self, endpoint: str, peer: Address, reason: str) -> None:
+        self.closed.append(f"{endpoint} {reason} {peer}")
+
+    def failed(self, what: str, error: Exception) -> None:
+        self.failures.append(error)
+
+
+def close_outdated(*connections: Any, revoked: Peer | None = None) -> Closed:
+    """Return what was reported."""
+    lists = Revocations.parse(Authority.create().crl())
+    names = frozenset({revoked.certificate_id} if revoked else ())
+    observer = Closed()
+    source = source_with(Revocations(lists.pem, names, lists.next_update, lists.ends_at), observer)
+    listener = _Listener(asyncio.Protocol, source, ConnectionLimits(max_age_seconds=AGE), "test")
+    with ExitStack() as stack:
+        for connection in connections:
+            listener.limiter.opened(stack.enter_context(socket.socket()), connection)
+        listener.close_outdated_connections()
+    return observer
+
+
+@pytest.mark.parametrize(
+    ("connection", "reason"),
+    [
+        (Connection(peer(GATEWAY), age=AGE + 1), "too_old"),
+        (Connection(None, age=AGE + 1), "too_old"),
+        (Connection(peer(GATEWAY, expires_at=0), age=1), "expired"),
+        (Connection(peer(GATEWAY, serial=13), age=1), "revoked"),
+    ],
+)
+def test_is_closed_with_a_reason(connection: Connection, reason: str) -> None:
+    twins = Connection(peer(GATEWAY), age=AGE - 1), Connection(None, age=AGE - 1)
+    observer = close_outdated(connection, *twins, revoked=peer(GATEWAY, serial=13))
+    assert observer.closed == [f"test {reason} 192.0.2.1:5"]
+    assert connection.aborted
+    assert not any(twin.aborted for twin in twins)
+
+
+def test_one_connection_that_raises_does_not_keep_the_others_open() -> None:
+    broken: Any = Connection(peer(GATEWAY), age=1)
+    del broken.peer
+    old = Connection(peer(GATEWAY), age=AGE + 1)
+    observer = close_outdated(broken, old)
+    assert old.aborted
+    assert broken.aborted  # what cannot be judged is not trusted
+    assert [type(error) for error in observer.failures] == [AttributeError]
+
+
+@pytest.mark.parametrize(("age", "is_last"), [(AGE - 1, False), (AGE + 1, True)])
+async def test_the_response_on_an_old_connection_is_its_last(age: float, is_last: bool) -> None:  # noqa: FBT001
+    connection: Any = Connection(peer(GATEWAY), age)
+    app = web.Application()
+    protect(app, source_with(), {}, max_connection_age_seconds=AGE)
+    request = make_mocked_request("GET", "/", transport=connection)
+    request[PEER] = peer(GATEWAY)
+    response = web.Response()
+    await app.on_response_prepare[-1](request, response)
+    assert response.headers.get("Connection") == ("close" if is_last else None)
+    assert (response.keep_alive is False) == is_last
+
+
+def test_a_connection_whose_age_is_not_known_yet_is_young() -> None:
+    connection: Any = Connection(peer(GATEWAY), age=AGE + 1)
+    assert age_of(connection) > AGE
+    del connection.extra["ssl_object"].accepted_at
+    assert age_of(connection) < 1
