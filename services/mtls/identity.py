@@ -39,7 +39,7 @@ class IdentityError(MtlsError):
 class Identity:
     """A certificate, its private key, and the roots that we trust to vouch for our peers.
 
-    `chain_pem` is the leaf followed by the issuing CA; the root is left out, since whoever
+    `chain_pem` is the leaf followed by the issuing CA; the root is left out, since a peer that
     verifies us must have it already (RFC 8446, section 4.4.2). Without `revocations` nobody asks
     whether a peer's certificate was revoked.
     """
@@ -125,7 +125,7 @@ def _load_revocations(path: Path, now: dt.datetime) -> Revocations | None:
     if now > revocations.next_update:
         raise IdentityError(
             f"{path}: a newer list was due at {revocations.next_update:%F %T} UTC: "
-            "see that whoever renews the certificates is at work."
+            "see that what renews the certificates is running."
         )
     return revocations
 

@@ -1,7 +1,7 @@
 """Which certificates have been revoked before their time: the lists (CRLs, RFC 5280, section 5).
 
 OpenSSL looks into them in every handshake. grpcio gives its TLS library no list, and nobody looks
-again while a connection is open: for both, the door of the server looks (standing.py).
+again while a connection is open: for both, each call is checked again (peer.py).
 """
 
 import datetime as dt
