@@ -1,27 +1,31 @@
-"""The frame stands alone: without api/, domain/ and storage/ it serves whatever is put in."""
+"""The frame stands alone: without api/, domain/ and storage/ it serves whatever is put in.
+
+A reader copies three packages, deletes three folders, adds api/service.py, and edits the table of
+policy.py.
+"""
 
 import ast
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from mtls.certificates import Role
-from mtls.grpc_client import channel_credentials
-from mtls.identity import load_identity
+import mtls  # noqa: F401  before grpc
 
 import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
-from local_stack import ROOT, Service, Stack
-from pki.authority import Authority, Issued
+from impostors import Impostor, impostors
+from local_stack import ROOT, Service
 from pki.identities import identity_named
+from tests.unit.frames import Frame
 
-SERVICES = ROOT / "services"
-FOLDERS = ("api", "domain", "storage")
+SERVICES: Final = ROOT / "services"
+FOLDERS: Final = ("api", "domain", "storage")
+KINDS: Final = 7
 
-HELLO = '''\
+HELLO: Final = '''\
 """What this server serves: one call, Hello."""
 
 import sys
@@ -58,42 +62,45 @@ async def open_service(settings):
 '''
 
 
-def copy_frame(folder: Path) -> Path:
-    """Do what a copier does: delete three folders, add a file, and name its call in the policy."""
-    copy = folder / "video_queue"
-    folder.mkdir()
-    shutil.copytree(
-        SERVICES / "video_queue", copy, ignore=shutil.ignore_patterns(*FOLDERS, "__pycache__")
-    )
-    for library in ("mtls", "runtime"):
-        (folder / library).symlink_to(SERVICES / library)
-    (copy / "api").mkdir()
-    (copy / "api" / "__init__.py").touch()
-    (copy / "api" / "service.py").write_text(HELLO)
-    policy = copy / "policy.py"
-    rows = [line for line in policy.read_text().splitlines() if " _SERVICE + " not in line]
-    table = rows.index("ALLOWED: Final[Mapping[str, frozenset[str]]] = {")
-    rows.insert(table + 1, '    "/hello.v1.Hello/Hello": _GATEWAY,')
-    policy.write_text("\n".join(rows))
-    return folder
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory: pytest.TempPathFactory) -> Frame:
+    frame = Frame(tmp_path_factory.mktemp("frame"))
+    frame.write_certificates()
+    frame.copy("mtls", "runtime", "video_queue")
+    frame.delete(*(f"video_queue/{folder}" for folder in FOLDERS))
+    (frame.code / "video_queue" / "api").mkdir()
+    frame.write("video_queue/api/__init__.py", "")
+    frame.write("video_queue/api/service.py", HELLO)
+    policy = "video_queue/policy.py"
+    frame.replace(policy, "/videoqueue.v1.VideoQueue/", "/hello.v1.Hello/")
+    frame.replace(policy, '_SERVICE + "GetVideo"', '_SERVICE + "Hello"')
+    return frame
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    stack = Stack(tmp_path_factory.mktemp("frame"))
-    stack.write_certificates()
-    return stack
-
-
-@pytest.fixture(scope="module")
-def server(stack: Stack) -> Iterator[Service]:
-    frame = copy_frame(stack.folder / "services")
-    with stack.start_queue(PYTHONPATH=str(frame)) as server:
+def server(frame: Frame) -> Iterator[Service]:
+    variables = {
+        "VIDEO_QUEUE_LISTEN": "127.0.0.1:0",
+        "VIDEO_QUEUE_IDENTITY": str(frame.identity("video-queue")),
+    }
+    with frame.start("video_queue", **variables) as server:
         yield server
 
 
-def hello(server: Service, credentials: grpc.ChannelCredentials) -> str:
-    with grpc.secure_channel(server.address, credentials) as channel:
+def hello(server: Service, frame: Frame, client: Impostor) -> str:
+    """Return the answer to a call of Hello as `client`. Raises `grpc.RpcError`."""
+    issued = client.certificate
+    credentials = grpc.ssl_channel_credentials(
+        frame.authority.ca_pem,
+        issued.key_pem if issued else None,
+        issued.chain_pem if issued else None,
+    )
+    channel = (
+        grpc.secure_channel(server.address, credentials)
+        if client.speaks_tls
+        else grpc.insecure_channel(server.address)
+    )
+    with channel:
         call = channel.unary_unary(
             "/hello.v1.Hello/Hello",
             request_serializer=StringValue.SerializeToString,
@@ -103,47 +110,39 @@ def hello(server: Service, credentials: grpc.ChannelCredentials) -> str:
         return answer.value
 
 
-def genuine(stack: Stack, name: str) -> grpc.ChannelCredentials:
-    return channel_credentials(load_identity(stack.certs / name, roles=frozenset({Role.CLIENT})))
-
-
-def stranger(stack: Stack, issued: Issued) -> grpc.ChannelCredentials:
-    return grpc.ssl_channel_credentials(stack.authority.ca_pem, issued.key_pem, issued.chain_pem)
-
-
-def calls_of(server: Service) -> int:
-    """How often the handler ran."""
+def calls(server: Service) -> int:
+    """Return how often the handler has run."""
     return sum(event["event"] == "hello.called" for event in server.log.events())
 
 
-def test_it_serves_its_peer(stack: Stack, server: Service) -> None:
-    before = calls_of(server)
-    assert hello(server, genuine(stack, "gateway")) == "Hello, world"
-    assert calls_of(server) == before + 1
+def genuine(frame: Frame) -> Impostor:
+    return Impostor("genuine gateway", frame.authority.issue(identity_named("gateway")))
 
 
-def test_it_refuses_a_stranger_and_says_why(stack: Stack, server: Service) -> None:
-    """The twin differs in the CA alone: the same names, issued by ours, are served."""
-    before, since = calls_of(server), server.log.position()
-    gateway = identity_named("gateway")
+def test_it_serves_the_peer_that_the_table_names(server: Service, frame: Frame) -> None:
+    before = calls(server)
+    assert hello(server, frame, genuine(frame)) == "Hello, world"
+    assert calls(server) == before + 1
+
+
+@pytest.mark.parametrize("number", range(KINDS))
+def test_it_refuses_each_kind_of_stranger_and_says_why(
+    server: Service, frame: Frame, number: int
+) -> None:
+    """They differ from the peer that is served in one fact."""
+    kinds = impostors(frame.authority, "gateway", unlisted="transcoder")
+    assert len(kinds) == KINDS
+    stranger = kinds[number]
+    before, since = calls(server), server.log.position()
     with pytest.raises(grpc.RpcError) as refused:
-        hello(server, stranger(stack, Authority.create().issue(gateway)))
-    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
-    event = server.log.wait_for(lambda event: event["event"].endswith(".refused"), since=since)
-    assert event["reason"] == "unknown_ca"
-    assert calls_of(server) == before
-    assert hello(server, stranger(stack, stack.authority.issue(gateway))) == "Hello, world"
-
-
-def test_it_denies_a_peer_that_the_policy_does_not_name(stack: Stack, server: Service) -> None:
-    before, since = calls_of(server), server.log.position()
-    with pytest.raises(grpc.RpcError) as denied:
-        hello(server, genuine(stack, "transcoder"))
-    assert denied.value.code() is grpc.StatusCode.PERMISSION_DENIED
-    event = server.log.wait_for(lambda event: event["event"] == "call.denied", since=since)
-    assert event["reason"] == "not_listed"
-    assert calls_of(server) == before
-    assert hello(server, genuine(stack, "gateway")) == "Hello, world"
+        hello(server, frame, stranger)
+    event = server.log.wait_for(lambda event: "reason" in event, since=since)
+    assert event["reason"] == stranger.reason
+    is_denied = stranger.reason == "not_listed"
+    expected = grpc.StatusCode.PERMISSION_DENIED if is_denied else grpc.StatusCode.UNAVAILABLE
+    assert refused.value.code() is expected
+    assert calls(server) == before
+    assert hello(server, frame, genuine(frame)) == "Hello, world"
 
 
 # What a folder may import of this service, and of others.
