@@ -28,10 +28,22 @@ def person_behind(context: _Context) -> str:
     """
     if peer_of(context).name not in MAY_ACT_FOR_OTHERS:
         raise MayNotActForOthers
-    named = [value for key, value in context.invocation_metadata() or () if key == ON_BEHALF_OF]
+    named = _named_in(context)
     if len(named) != 1:
         raise InvalidRequest(f"Name the person behind this call: send {ON_BEHALF_OF} once.")
     try:
         return str(SpiffeId.parse(str(named[0])))
     except SpiffeIdError as error:
         raise InvalidRequest(f"{ON_BEHALF_OF} is not a SPIFFE ID. {error}") from error
+
+
+def identity_behind(context: _Context) -> str:
+    """Return whose share of the limits this call counts in: the person's, else the caller's.
+
+    Raises as `person_behind` does when the metadata name anybody.
+    """
+    return person_behind(context) if _named_in(context) else caller(context)
+
+
+def _named_in(context: _Context) -> list[str | bytes]:
+    return [value for key, value in context.invocation_metadata() or () if key == ON_BEHALF_OF]

@@ -23,7 +23,7 @@ CODES: Final[Mapping[type[errors.CallError], grpc.StatusCode]] = {
     errors.StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.KeyInUse: grpc.StatusCode.ABORTED,
     errors.KeyUsed: grpc.StatusCode.ALREADY_EXISTS,
-    errors.TooManyWaiting: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.TooManyCalls: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.RangeNotSatisfiable: grpc.StatusCode.OUT_OF_RANGE,
     errors.StreamStalled: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.StreamBrokeOff: grpc.StatusCode.ABORTED,

@@ -47,8 +47,8 @@ class KeyUsed(CallError):
     """This key was used for other bytes or fields: a new upload needs a new key."""
 
 
-class TooManyWaiting(CallError):
-    """Too many calls wait for news: end some, or try again later."""
+class TooManyCalls(CallError):
+    """Too many calls of this kind are under way: end one, or try again later."""
 
 
 class RangeNotSatisfiable(CallError):

@@ -43,7 +43,7 @@ class Library:
     async def watch(self, video_id: str) -> AsyncGenerator[Video]:
         """Yield the video as it is, then after each change, until its status is final.
 
-        Raises `VideoNotFound`, also when it is deleted meanwhile, `TooManyWaiting`, `ShuttingDown`.
+        Raises `VideoNotFound`, also when it is deleted meanwhile, and `ShuttingDown`.
         """
         with self._notifier.subscribe(video_id) as news:
             seen = None

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from video_queue.domain.errors import ShuttingDown, TooManyWaiting
+from video_queue.domain.errors import ShuttingDown
 
 
 class Subscription:
@@ -40,19 +40,16 @@ class Notifier:
     WORK = "work"
     END = "end"
 
-    def __init__(self, max_waiting: int) -> None:
-        self._max_waiting = max_waiting
+    def __init__(self) -> None:
         self._subscriptions: dict[str, set[Subscription]] = {}
         self._number = 0
         self._closing = False
 
     @contextmanager
     def subscribe(self, topic: str) -> Iterator[Subscription]:
-        """Yield a subscription to `topic`. Raises `TooManyWaiting` or `ShuttingDown`."""
+        """Yield a subscription to `topic`. Raises `ShuttingDown`."""
         if self._closing:
             raise ShuttingDown
-        if self._number >= self._max_waiting:
-            raise TooManyWaiting
         subscription = Subscription()
         subscriptions = self._subscriptions.setdefault(topic, set())
         subscriptions.add(subscription)

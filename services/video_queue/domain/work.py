@@ -41,7 +41,7 @@ class Work:
         """Return a video to work on, or None if there was none in `wait_seconds`.
 
         A worker that is cancelled just then may have claimed all the same; that lease runs out.
-        Raises `TooManyWaiting` or `ShuttingDown`.
+        Raises `ShuttingDown`.
         """
         deadline = asyncio.get_running_loop().time() + wait_seconds
         with self._notifier.subscribe(Notifier.WORK) as news:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from runtime.environment import Environment
+from video_queue.domain.capacity import Capacity
 from video_queue.domain.videos import Limits
 
 _GIB: Final = 1024**3
@@ -19,7 +20,11 @@ class Settings:
     database_url: str = field(repr=False)  # may hold a password
     limits: Limits
     quota_bytes: int
-    max_waiting: int
+    watches: Capacity
+    uploads: Capacity
+    downloads: Capacity
+    claims: int
+    worker_transfers: int
     idle_seconds: float
     lease_seconds: int
     max_attempts: int
@@ -41,8 +46,19 @@ class Settings:
                 renditions=env.integer("VIDEO_QUEUE_MAX_RENDITIONS", 16, minimum=1, maximum=100),
             ),
             quota_bytes=env.integer("VIDEO_QUEUE_QUOTA_BYTES", 50 * _GIB, minimum=1),
-            max_waiting=env.integer("VIDEO_QUEUE_MAX_WAITING", 500, minimum=1),
+            watches=_capacity(env, "WATCHES", 500, 100),
+            uploads=_capacity(env, "UPLOADS", 64, 16),
+            downloads=_capacity(env, "DOWNLOADS", 128, 32),
+            claims=env.integer("VIDEO_QUEUE_MAX_CLAIMS", 200, minimum=1),
+            worker_transfers=env.integer("VIDEO_QUEUE_MAX_WORKER_TRANSFERS", 64, minimum=1),
             idle_seconds=env.seconds("VIDEO_QUEUE_IDLE_SECONDS", 30, minimum=0.1),
             lease_seconds=env.integer("VIDEO_QUEUE_LEASE_SECONDS", 30, minimum=1, maximum=86_400),
             max_attempts=env.integer("VIDEO_QUEUE_MAX_ATTEMPTS", 3, minimum=1, maximum=100),
         )
+
+
+def _capacity(env: Environment, kind: str, total: int, share: int) -> Capacity:
+    return Capacity(
+        env.integer(f"VIDEO_QUEUE_MAX_{kind}", total, minimum=1),
+        env.integer(f"VIDEO_QUEUE_MAX_{kind}_PER_IDENTITY", share, minimum=1),
+    )

@@ -64,7 +64,7 @@ async def _prepared(
     catalog = Catalog(database)
     leases = Leases(database, dt.timedelta(seconds=settings.lease_seconds), settings.max_attempts)
     quota = Quota(settings.quota_bytes, await catalog.total_bytes())
-    notifier = Notifier(settings.max_waiting)
+    notifier = Notifier()
     sources = Files(settings.data, "sources", quota, shielded)
     renditions = Files(settings.data, "renditions", quota, shielded)
     swept = await sources.sweep(catalog.known_videos)

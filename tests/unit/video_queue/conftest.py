@@ -22,6 +22,7 @@ from pki.identities import identity_named
 from pki.identity_folder import write_identity
 from video_queue.api.service import open_service
 from video_queue.config import Config
+from video_queue.domain.capacity import Capacity
 from video_queue.domain.renditions import Rendition, RenditionMetadata
 from video_queue.domain.videos import Claim, Lease, Limits, Metadata, Video
 from video_queue.server import running
@@ -68,7 +69,11 @@ def settings(tmp_path: Path) -> Settings:
         Settings.from_environment({"VIDEO_QUEUE_DATA": str(tmp_path / "data")}),
         limits=limits,
         quota_bytes=10_000_000,
-        max_waiting=3,
+        watches=Capacity(total=3, share=2),
+        uploads=Capacity(total=3, share=2),
+        downloads=Capacity(total=3, share=2),
+        claims=2,
+        worker_transfers=1,
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.video_queue.conftest import until
 from video_queue.api import streams
 from video_queue.api.streams import paced
-from video_queue.domain.errors import ShuttingDown, StreamStalled, TooManyWaiting
+from video_queue.domain.errors import ShuttingDown, StreamStalled
 from video_queue.domain.notifier import Notifier
 
 
@@ -24,7 +24,7 @@ async def flood() -> AsyncIterator[str]:
 
 async def test_a_flood_is_read_at_the_pace_of_the_pauses() -> None:
     """What is not read stays with its sender."""
-    requests = paced(flood(), Notifier(1), longest_pause_seconds=60)
+    requests = paced(flood(), Notifier(), longest_pause_seconds=60)
     begun = asyncio.get_running_loop().time()
     for _ in range(4):
         await anext(requests)
@@ -38,20 +38,20 @@ async def test_a_stream_that_the_client_ends_ends() -> None:
         yield 1
         yield 2
 
-    requests = paced(two(), notifier := Notifier(1), longest_pause_seconds=60)
+    requests = paced(two(), notifier := Notifier(), longest_pause_seconds=60)
     assert [request async for request in requests] == [1, 2]
     assert notifier.subscribers == 0
 
 
 async def test_a_silent_stream_is_ended() -> None:
-    notifier = Notifier(1)
+    notifier = Notifier()
     with pytest.raises(StreamStalled):
         await anext(paced(silence(), notifier, longest_pause_seconds=0.01))
     assert notifier.subscribers == 0
 
 
 async def test_a_stream_is_sent_away_at_the_end() -> None:
-    notifier = Notifier(1)
+    notifier = Notifier()
     waiting = asyncio.ensure_future(anext(paced(silence(), notifier, longest_pause_seconds=60)))
     await until(lambda: notifier.subscribers == 1)
     notifier.close()
@@ -63,7 +63,7 @@ async def test_the_pause_after_a_heartbeat_is_cut_short_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streams, "_SHORTEST_PAUSE_SECONDS", 3600)
-    requests = paced(flood(), notifier := Notifier(1), longest_pause_seconds=3600)
+    requests = paced(flood(), notifier := Notifier(), longest_pause_seconds=3600)
     await anext(requests)
     notifier.close()
     async with asyncio.timeout(30):
@@ -71,18 +71,8 @@ async def test_the_pause_after_a_heartbeat_is_cut_short_at_the_end(
             await anext(requests)
 
 
-async def test_only_so_many_streams_are_open_at_once() -> None:
-    notifier = Notifier(1)
-    first = paced(flood(), notifier, longest_pause_seconds=60)
-    await anext(first)
-    with pytest.raises(TooManyWaiting):
-        await anext(paced(flood(), notifier, longest_pause_seconds=60))
-    await first.aclose()
-    await anext(paced(flood(), notifier, longest_pause_seconds=60))
-
-
 async def test_a_stream_that_is_cancelled_leaves_nothing_behind() -> None:
-    notifier = Notifier(1)
+    notifier = Notifier()
     waiting = asyncio.ensure_future(anext(paced(silence(), notifier, longest_pause_seconds=60)))
     await until(lambda: notifier.subscribers == 1)
     waiting.cancel()

@@ -12,7 +12,6 @@ from video_queue.domain.errors import (
     NotTheOwner,
     RangeNotSatisfiable,
     ShuttingDown,
-    TooManyWaiting,
     VideoNotFound,
 )
 from video_queue.domain.videos import Report, VideoStatus
@@ -186,22 +185,6 @@ async def test_a_watcher_is_sent_away_at_the_end(queue: Store) -> None:
             await anext(videos)
     with pytest.raises(ShuttingDown):
         await anext(queue.library.watch(video.id))
-
-
-async def test_a_watcher_that_goes_away_makes_room_for_another(
-    queue: Store, settings: Settings
-) -> None:
-    video = await upload(queue)
-    watchers = [queue.library.watch(video.id) for _ in range(settings.max_waiting)]
-    for watcher in watchers:
-        await anext(watcher)
-    with pytest.raises(TooManyWaiting):
-        await anext(queue.library.watch(video.id))
-    for watcher in watchers:
-        await watcher.aclose()
-    assert queue.notifier.subscribers == 0
-    async with aclosing(queue.library.watch(video.id)) as videos:
-        await anext(videos)
 
 
 async def test_a_watcher_that_is_cancelled_frees_everything(queue: Store) -> None:

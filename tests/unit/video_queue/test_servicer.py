@@ -424,35 +424,6 @@ async def test_a_cancelled_upload_leaves_nothing(gateway: Any, settings: Setting
     assert not (await gateway.ListVideos(api.ListVideosRequest())).videos
 
 
-async def test_watchers_that_go_away_make_room(gateway: Any, settings: Settings) -> None:
-    """Their calls are cancelled while they wait; only so many may wait at once."""
-    video = await upload(gateway, b"x")
-    request = api.WatchVideoRequest(id=video.id)
-    for _ in range(3):
-        watches = [gateway.WatchVideo(request) for _ in range(settings.max_waiting)]
-        for watch in watches:
-            await watch.read()
-        full = gateway.WatchVideo(request)
-        assert (await failure(full))[0] is grpc.StatusCode.RESOURCE_EXHAUSTED
-        for watch in watches:
-            watch.cancel()
-        watches.clear()
-        async with asyncio.timeout(30):
-            while (await watch_once(gateway, request)) is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                pass
-
-
-async def watch_once(gateway: Any, request: api.WatchVideoRequest) -> grpc.StatusCode | None:
-    watch = gateway.WatchVideo(request)
-    try:
-        await watch.read()
-    except grpc.aio.AioRpcError as error:
-        return error.code()
-    finally:
-        watch.cancel()
-    return None
-
-
 async def test_a_surprise_is_told_to_the_log_and_not_to_the_caller(
     gateway: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
