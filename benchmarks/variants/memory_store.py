@@ -29,7 +29,7 @@ def use() -> None:
 async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
     """Yield a store that begins empty."""
     memory = Memory(clock)
-    notifier, quota = Notifier(), Quota(settings.quota_bytes, 0)
+    notifier, quota = Notifier(), Quota(settings.quota_bytes, settings.owner_quota_bytes, 0, {})
     part = cast("Any", memory)
     yield Store(part, part, part, part, notifier, quota)
 

@@ -11,6 +11,7 @@ DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 200
 
 _POSITION_BYTES: Final = 8
+_MAX_POSITION: Final = 2**63 - 1  # what fits into a column of a database
 _CHECKSUM_BYTES: Final = 8
 
 
@@ -30,8 +31,8 @@ def encode_page_token(position: int) -> str:
 def decode_page_token(token: str) -> int:
     """Return the position in a token. Raises `InvalidRequest` for one that was changed.
 
-    The checksum finds damage and guesses. It keeps no secret, since a position opens nothing that
-    the first page does not.
+    The checksum finds damage and guesses. It keeps no secret, so anybody can make a token that has
+    the right one: of what it holds, no more is believed than that it is a position.
     """
     try:
         packed = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))[:_POSITION_BYTES]
@@ -39,7 +40,7 @@ def decode_page_token(token: str) -> int:
         packed = b""
     position = int.from_bytes(packed, "big")
     # Encoded again it must be the same, letter for letter: base64 has spare bits.
-    if encode_page_token(position) != token:
+    if encode_page_token(position) != token or not 0 < position <= _MAX_POSITION:
         raise InvalidRequest("The page token is not one of ours: begin at the first page.")
     return position
 

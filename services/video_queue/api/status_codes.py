@@ -21,6 +21,8 @@ CODES: Final[Mapping[type[errors.CallError], grpc.StatusCode]] = {
     errors.TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.TooManyRenditions: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.StoreFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.OwnerFull: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.TooManyPending: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.KeyInUse: grpc.StatusCode.ABORTED,
     errors.KeyUsed: grpc.StatusCode.ALREADY_EXISTS,
     errors.TooManyCalls: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -39,6 +39,14 @@ class StoreFull(CallError):
     """The store is full: delete some videos, then try again."""
 
 
+class OwnerFull(CallError):
+    """The videos of this owner have as many bytes as they may: delete some, then try again."""
+
+
+class TooManyPending(CallError):
+    """Too many videos of this owner are pending: upload more when some are processed."""
+
+
 class KeyInUse(CallError):
     """An upload with this key is still under way: wait until it has ended, then repeat yours."""
 

@@ -101,5 +101,5 @@ class Library:
         video, dropped = await self._catalog.remove(video_id, owner)
         self._notifier.notify(video_id)
         _log.info("video.deleted", video=video_id, owner=owner)
-        await self._sources.remove([video])
+        await self._sources.remove([video], owner=owner)
         await self._renditions.remove(dropped)

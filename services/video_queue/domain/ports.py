@@ -42,25 +42,33 @@ class Files(Protocol):
         chunks: AsyncIterator[bytes],
         max_bytes: int,
         record: Record[_Result],
+        *,
+        owner: str | None = None,
     ) -> _Result:
-        """Store the chunks as a file, then `record` it: all of it, or nothing.
+        """Store the chunks as a file of `owner`, then `record` it: all of it, or nothing.
 
-        Raises `InvalidRequest` if there are no bytes, `TooLarge`, `StoreFull`, and what `chunks`
-        and `record` raise.
+        Raises `InvalidRequest` if there are no bytes, `TooLarge`, `StoreFull`, `OwnerFull`, and
+        what `chunks` and `record` raise.
         """
 
     def open(self, file_id: str) -> AbstractAsyncContextManager[ReadableFile]:
         """Yield a file, open. It stays readable when it is removed. Raises `BytesLost`."""
 
-    async def remove(self, gone: Iterable[Stored]) -> None:
-        """Delete the files of what is no longer in the catalog."""
+    async def remove(self, gone: Iterable[Stored], *, owner: str | None = None) -> None:
+        """Delete the files of what is no longer in the catalog, and was `owner`'s."""
 
 
 class Catalog(Protocol):
     """The rows of videos and renditions. Every method may raise `CatalogUnavailable`."""
 
-    async def add(self, video: Video, key: str = "") -> None:
-        """Add a new video, and its idempotency key. Raises `StoreFull` or `KeyInUse`."""
+    async def check_pending(self, owner: str, max_pending: int) -> None:
+        """Raise `TooManyPending` if the owner has so many pending videos."""
+
+    async def add(self, video: Video, key: str, max_pending: int) -> None:
+        """Add a new video, and its idempotency key, which may be empty.
+
+        Raises `StoreFull`, `KeyInUse`, or `TooManyPending` as `check_pending` does.
+        """
 
     async def uploaded_with(self, key: str, owner: str, now: dt.datetime) -> Video | None:
         """Return what the owner uploaded with this key. Raises `KeyUsed` if it was deleted."""
@@ -82,7 +90,7 @@ class Leases(Protocol):
     """The leases of videos, each step in one transaction. May raise `CatalogUnavailable`."""
 
     async def claim(self, now: dt.datetime) -> Claim | None:
-        """Lease out the next pending video, if there is one."""
+        """Lease out the next pending video, if there is one: the owners take turns."""
 
     async def video_under(self, lease: Lease, now: dt.datetime) -> Video:
         """Return the video of a lease that is valid. Raises `LeaseLost`."""

@@ -48,7 +48,8 @@ class Uploads:
             with self._alone(owner, metadata.idempotency_key):
                 if await self._first(owner, metadata):
                     return  # a repeat is compared and not stored, so it needs no room
-        self._quota.check(max(metadata.size_limit_bytes - _FORM_OVERHEAD_BYTES, 1))
+        self._quota.check(max(metadata.size_limit_bytes - _FORM_OVERHEAD_BYTES, 1), owner)
+        await self._catalog.check_pending(owner, self._limits.pending_per_owner)
 
     async def receive(self, owner: str, metadata: Metadata, chunks: AsyncIterator[bytes]) -> Video:
         """Store the video and return it. If `chunks` raises, nothing is stored.
@@ -56,8 +57,8 @@ class Uploads:
         A repeat of an upload with the same key is compared and not stored: the first one's video is
         returned, as it is now.
 
-        Raises `InvalidRequest` for a video without bytes, `TooLarge`, `StoreFull`, `KeyInUse` and
-        `KeyUsed`.
+        Raises `InvalidRequest` for a video without bytes, `TooLarge`, `StoreFull`, `OwnerFull`,
+        `TooManyPending`, `KeyInUse` and `KeyUsed`.
         """
         if not metadata.idempotency_key:
             return await self._store(owner, metadata, chunks)
@@ -114,12 +115,14 @@ class Uploads:
                 created_at=now,
                 updated_at=now,
             )
-            await self._catalog.add(video, metadata.idempotency_key)
+            await self._catalog.add(video, metadata.idempotency_key, self._limits.pending_per_owner)
             self._notifier.notify(Notifier.WORK)
             _log.info("video.stored", video=video.id, owner=owner, size_bytes=size_bytes)
             return video
 
-        return await self._sources.receive(video_id, chunks, self._limits.upload_bytes, record)
+        return await self._sources.receive(
+            video_id, chunks, self._limits.upload_bytes, record, owner=owner
+        )
 
 
 async def _is_content_of(video: Video, chunks: AsyncIterator[bytes]) -> bool:

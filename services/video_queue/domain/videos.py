@@ -27,8 +27,13 @@ _CONTENT_TYPE: Final = re.compile(
     r"video/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}|application/octet-stream"
 )
 _IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{0,255}")
-# Control characters and separators of lines: they break logs, terminals and headers.
-_CONTROL_CATEGORIES: Final = frozenset({"Cc", "Zl", "Zp"})
+# Control characters and separators of lines break logs, terminals and headers. Format characters
+# make a text look like another one: they turn its direction, or cannot be seen (Unicode Technical
+# Report 36, section 2; CVE-2021-42574).
+_REFUSED_CATEGORIES: Final = frozenset({"Cc", "Cf", "Zl", "Zp"})
+# Two format characters are needed to write: emoji are joined by one, Persian words kept apart by
+# the other (Unicode Standard Annex 31, section 2.3).
+_JOINERS: Final = frozenset("\u200c\u200d")
 _LINE_BREAKS_AND_TABS: Final = frozenset("\n\r\t")
 
 
@@ -48,13 +53,14 @@ class VideoStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that a video may have: bytes, characters of its texts, and renditions."""
+    """The most that a video may have, and the most pending videos that an owner may have."""
 
     upload_bytes: int
     title_length: int
     description_length: int
     rendition_bytes: int
     renditions: int
+    pending_per_owner: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +195,9 @@ def _check_length(name: str, text: str, limit: int) -> None:
 
 def _check_characters(name: str, text: str, *, allowed: frozenset[str]) -> None:
     for character in text:
-        if unicodedata.category(character) in _CONTROL_CATEGORIES and character not in allowed:
+        is_refused = unicodedata.category(character) in _REFUSED_CATEGORIES
+        if is_refused and character not in allowed | _JOINERS:
             raise InvalidRequest(
-                f"The {name} has the control character U+{ord(character):04X}: leave it out."
+                f"The {name} has the control or format character U+{ord(character):04X}, "
+                "which cannot be seen: leave it out."
             )

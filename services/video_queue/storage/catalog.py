@@ -2,12 +2,18 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select
 
-from video_queue.domain.errors import KeyUsed, NotTheOwner, RenditionNotFound, VideoNotFound
+from video_queue.domain.errors import (
+    KeyUsed,
+    NotTheOwner,
+    RenditionNotFound,
+    TooManyPending,
+    VideoNotFound,
+)
 from video_queue.domain.renditions import Rendition
 from video_queue.domain.videos import Video, VideoStatus
 from video_queue.storage import key_rows, rendition_rows
@@ -24,11 +30,15 @@ class Catalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, video: Video, key: str = "") -> None:
+    async def check_pending(self, owner: str, max_pending: int) -> None:
+        """Raise `TooManyPending` if the owner has so many pending videos."""
+        await self._database.read(lambda connection: _check_pending(connection, owner, max_pending))
+
+    async def add(self, video: Video, key: str, max_pending: int) -> None:
         """Add a new video, and the key it was uploaded with, if it has one.
 
-        Once this returns, both survive a power cut. Raises `StoreFull`, or `KeyInUse` when another
-        upload of the owner's was faster.
+        Once this returns, both survive a power cut. Raises `StoreFull`, `TooManyPending`, or
+        `KeyInUse` when another upload of the owner's was faster.
         """
         row = {
             "id": video.id,
@@ -44,6 +54,7 @@ class Catalog:
         }
 
         def work(connection: Connection) -> None:
+            _check_pending(connection, video.owner, max_pending)
             if key:
                 now = to_microseconds(video.created_at)
                 key_rows.add(connection, video.owner, key, video.id, now)
@@ -149,17 +160,27 @@ class Catalog:
             lambda connection: set(connection.execute(query).scalars())
         )
 
-    async def total_bytes(self) -> int:
-        """Return the size of all videos and renditions together."""
+    async def used_bytes(self) -> tuple[int, Mapping[str, int]]:
+        """Return the size of all videos and renditions together, and of each owner's videos."""
+        by_owner = select(videos.c.owner, func.sum(videos.c.size_bytes)).group_by(videos.c.owner)
+        of_renditions = select(func.sum(renditions.c.size_bytes))
 
-        def work(connection: Connection) -> int:
-            sizes = [
-                connection.execute(select(func.sum(table.c.size_bytes))).scalar_one()
-                for table in (videos, renditions)
-            ]
-            return sum(int(size or 0) for size in sizes)
+        def work(connection: Connection) -> tuple[int, Mapping[str, int]]:
+            used_by = {owner: int(size) for owner, size in connection.execute(by_owner).all()}
+            made = int(connection.execute(of_renditions).scalar_one() or 0)
+            return sum(used_by.values()) + made, used_by
 
         return await self._database.read(work)
+
+
+def _check_pending(connection: Connection, owner: str, max_pending: int) -> None:
+    is_pending = (videos.c.status == VideoStatus.PENDING, videos.c.owner == owner)
+    query = select(func.count()).select_from(videos).where(*is_pending)
+    if connection.execute(query).scalar_one() >= max_pending:
+        raise TooManyPending(
+            f"{max_pending} videos of {owner} are pending, as many as an owner may have: "
+            "upload more when some of them are processed, or delete some."
+        )
 
 
 def _with_renditions(connection: Connection, rows: Iterable[Row[Any]]) -> list[Video]:

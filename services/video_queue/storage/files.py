@@ -38,13 +38,16 @@ class Files:
         chunks: AsyncIterator[bytes],
         max_bytes: int,
         record: Record[_Result],
+        *,
+        owner: str | None = None,
     ) -> _Result:
-        """Store the chunks as a file, then `record` it: all of it, or nothing.
+        """Store the chunks as a file of `owner`, then `record` it: all of it, or nothing.
 
-        Raises `InvalidRequest` if there are no bytes, `TooLarge`, `StoreFull`, and what `chunks`
-        and `record` raise.
+        Raises `InvalidRequest` if there are no bytes, `TooLarge`, `StoreFull`, `OwnerFull`, and
+        what `chunks` and `record` raise.
         """
-        arrival = _Arrival(IncomingFile(self._incoming / file_id, self._stored / file_id))
+        file = IncomingFile(self._incoming / file_id, self._stored / file_id)
+        arrival = _Arrival(file, owner)
         try:
             await self._write(arrival, chunks, max_bytes)
         except BaseException:
@@ -58,7 +61,7 @@ class Files:
         async for chunk in chunks:
             if arrival.size_bytes + len(chunk) > max_bytes:
                 raise TooLarge(f"A file may have {max_bytes} bytes at most: send a smaller one.")
-            self._quota.reserve(len(chunk))
+            self._quota.reserve(len(chunk), arrival.owner)
             arrival.size_bytes += len(chunk)
             await to_thread(arrival.file.write, chunk)
         if arrival.size_bytes == 0:
@@ -79,7 +82,7 @@ class Files:
             raise
 
     async def _discard(self, arrival: "_Arrival") -> None:
-        self._quota.release(arrival.size_bytes)
+        self._quota.release(arrival.size_bytes, arrival.owner)
         await to_thread(arrival.file.discard)
 
     @asynccontextmanager
@@ -92,14 +95,14 @@ class Files:
         finally:
             await to_thread(file.close)
 
-    async def remove(self, gone: Iterable[Stored]) -> None:
-        """Delete the files of what is no longer in the catalog, and give back their room.
+    async def remove(self, gone: Iterable[Stored], *, owner: str | None = None) -> None:
+        """Delete the files of what is no longer in the catalog, and give `owner` back the room.
 
         After the rows: a crash in between leaves files without a row, which the next start removes.
         """
         for each in gone:
             await to_thread((self._stored / each.id).unlink, missing_ok=True)
-            self._quota.release(each.size_bytes)
+            self._quota.release(each.size_bytes, owner)
 
     async def sweep(self, is_known: Callable[[list[str]], Awaitable[set[str]]]) -> int:
         """Make the folders, and delete what a crash has left; return how many files that were.
@@ -123,10 +126,11 @@ class Files:
 
 
 class _Arrival:
-    """A file that arrives, and how many bytes of the quota are reserved for it."""
+    """A file that arrives, and how many bytes of whose quota are reserved for it."""
 
-    def __init__(self, file: IncomingFile) -> None:
+    def __init__(self, file: IncomingFile, owner: str | None) -> None:
         self.file = file
+        self.owner = owner
         self.size_bytes = 0
 
 

@@ -4,9 +4,9 @@ A lease is lost at the moment it ends, whether or not somebody has noticed yet.
 """
 
 import datetime as dt
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, or_, select, update
 
 from video_queue.domain.errors import InvalidRequest, LeaseLost, TooManyRenditions
 from video_queue.domain.renditions import Rendition
@@ -14,7 +14,7 @@ from video_queue.domain.videos import Claim, Lease, Report, Video, VideoStatus
 from video_queue.storage import rendition_rows
 from video_queue.storage.catalog import to_microseconds, video_of
 from video_queue.storage.database import Database
-from video_queue.storage.schema import renditions, videos
+from video_queue.storage.schema import renditions, turns, videos
 
 
 class Leases:
@@ -26,34 +26,30 @@ class Leases:
         self._max_attempts = max_attempts
 
     async def claim(self, now: dt.datetime) -> Claim | None:
-        """Give out the oldest pending video, if there is one."""
-        oldest = (
-            select(videos.c.number)
-            .where(videos.c.status == VideoStatus.PENDING)
-            .order_by(videos.c.number)
-            .limit(1)
-            # For a database with many writers: two claims at once pass each other by.
-            .with_for_update(skip_locked=True)
-        )
-        statement = (
-            update(videos)
-            .where(videos.c.number == oldest.scalar_subquery())
-            .values(
-                status=VideoStatus.PROCESSING,
-                progress_percent=0,
-                updated_at=to_microseconds(now),
-                lease_token=videos.c.lease_token + 1,
-                lease_ends_at=to_microseconds(now + self._length),
-                attempts=videos.c.attempts + 1,
-            )
-            .returning(*videos.c)
+        """Lease out the next pending video, if there is one: the owners take turns.
+
+        Next is the oldest video of the owner of whom the fewest videos are being worked on; of two
+        such owners, the one whose last claim is longer ago. So one who has uploaded much does not
+        keep the workers from the others.
+        """
+        lease = update(videos).values(
+            status=VideoStatus.PROCESSING,
+            progress_percent=0,
+            updated_at=to_microseconds(now),
+            lease_token=videos.c.lease_token + 1,
+            lease_ends_at=to_microseconds(now + self._length),
+            attempts=videos.c.attempts + 1,
         )
 
         def work(connection: Connection) -> Claim | None:
-            row = connection.execute(statement).one_or_none()
-            if row is None:
-                return None
-            return Claim(video_of(row), Lease(row.id, row.lease_token), row.attempts)
+            while (number := connection.execute(_NEXT).scalar_one_or_none()) is not None:
+                # For a database with many writers: another may have claimed it just now.
+                is_next = (videos.c.number == number, videos.c.status == VideoStatus.PENDING)
+                statement = lease.where(*is_next).returning(*videos.c)
+                if row := connection.execute(statement).one_or_none():
+                    _end_turn(connection, row.owner)
+                    return Claim(video_of(row), Lease(row.id, row.lease_token), row.attempts)
+            return None
 
         return await self._database.write(work)
 
@@ -197,3 +193,44 @@ def _holds(lease: Lease, now: dt.datetime) -> ColumnElement[bool]:
         videos.c.status == VideoStatus.PROCESSING,
         videos.c.lease_ends_at > to_microseconds(now),
     )
+
+
+def _next_video() -> Select[tuple[int]]:
+    """Return the query for the number of the video to be claimed next.
+
+    The owners are found one after the other, each by a step down the index: so the query takes as
+    long as there are owners who wait, and not as long as there are videos
+    (https://wiki.postgresql.org/wiki/Loose_indexscan).
+    """
+    is_pending = videos.c.status == VideoStatus.PENDING
+    first = select(func.min(videos.c.owner).label("owner")).where(is_pending)
+    waiting = first.cte("waiting", recursive=True)
+    following = (
+        select(func.min(videos.c.owner))
+        .where(is_pending, videos.c.owner > waiting.c.owner)
+        .scalar_subquery()
+    )
+    waiting = waiting.union_all(select(following).where(waiting.c.owner.is_not(None)))
+    theirs = videos.c.owner == waiting.c.owner
+    oldest = select(func.min(videos.c.number)).where(is_pending, theirs).scalar_subquery()
+    is_processing = videos.c.status == VideoStatus.PROCESSING
+    processing = select(func.count()).where(is_processing, theirs).scalar_subquery()
+    turn = select(turns.c.turn).where(turns.c.owner == waiting.c.owner).scalar_subquery()
+    number = oldest.label("number")
+    return (
+        select(number)
+        .where(waiting.c.owner.is_not(None))
+        .order_by(processing, func.coalesce(turn, 0), number)
+        .limit(1)
+    )
+
+
+_NEXT: Final = _next_video()
+
+
+def _end_turn(connection: Connection, owner: str) -> None:
+    """Put an owner behind all others."""
+    last = connection.execute(select(func.max(turns.c.turn))).scalar_one() or 0
+    is_owner = turns.c.owner == owner
+    if not connection.execute(update(turns).where(is_owner).values(turn=last + 1)).rowcount:
+        connection.execute(insert(turns).values(owner=owner, turn=last + 1))

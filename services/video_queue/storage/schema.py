@@ -57,8 +57,8 @@ videos: Final = Table(
         f"(status = '{VideoStatus.PROCESSING}') = (lease_ends_at IS NOT NULL)",
         name="processing_is_under_a_lease",
     ),
-    # Finds the next video to work on, and the few that are being worked on.
-    Index("videos_by_status", "status", "number"),
+    # Finds the next video of each owner to work on, and the few that are being worked on.
+    Index("videos_by_status_and_owner", "status", "owner", "number"),
     sqlite_autoincrement=True,  # never gives the number of a deleted video to a new one
 )
 
@@ -90,12 +90,24 @@ upload_keys: Final = Table(
 )
 
 
+# Whose turn it is to have a video worked on: `turn` counts claims, and the lowest one is next.
+turns: Final = Table(
+    "turns",
+    _metadata,
+    Column("owner", Text, primary_key=True),
+    Column("turn", BigInteger, nullable=False),
+)
+
+
 def prepare_schema(connection: Connection) -> None:
     """Make the tables that are missing. Raises `StartError` if there are some of another version.
 
-    So `VERSION` stays when a table is added, and is raised when one changes.
+    So `VERSION` stays when a table or an index is added, and is raised when a table changes.
     """
     _metadata.create_all(connection)
+    for table in _metadata.tables.values():  # create_all makes no index of a table that exists
+        for index in table.indexes:
+            index.create(connection, checkfirst=True)
     found = connection.execute(select(schema_version.c.version)).scalar_one_or_none()
     if found is None:
         connection.execute(insert(schema_version).values(version=VERSION))

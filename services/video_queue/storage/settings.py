@@ -20,6 +20,7 @@ class Settings:
     database_url: str = field(repr=False)  # may hold a password
     limits: Limits
     quota_bytes: int
+    owner_quota_bytes: int
     watches: Capacity
     uploads: Capacity
     downloads: Capacity
@@ -44,8 +45,10 @@ class Settings:
                 description_length=env.integer("VIDEO_QUEUE_MAX_DESCRIPTION_LENGTH", 5000),
                 rendition_bytes=env.integer("VIDEO_QUEUE_MAX_RENDITION_BYTES", 4 * _GIB, minimum=1),
                 renditions=env.integer("VIDEO_QUEUE_MAX_RENDITIONS", 16, minimum=1, maximum=100),
+                pending_per_owner=env.integer("VIDEO_QUEUE_MAX_PENDING_PER_OWNER", 1000, minimum=1),
             ),
             quota_bytes=env.integer("VIDEO_QUEUE_QUOTA_BYTES", 50 * _GIB, minimum=1),
+            owner_quota_bytes=env.integer("VIDEO_QUEUE_OWNER_QUOTA_BYTES", 10 * _GIB, minimum=1),
             watches=_capacity(env, "WATCHES", 500, 100),
             uploads=_capacity(env, "UPLOADS", 64, 16),
             downloads=_capacity(env, "DOWNLOADS", 128, 32),

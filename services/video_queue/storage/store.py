@@ -63,7 +63,8 @@ async def _prepared(
 ) -> Store:
     catalog = Catalog(database)
     leases = Leases(database, dt.timedelta(seconds=settings.lease_seconds), settings.max_attempts)
-    quota = Quota(settings.quota_bytes, await catalog.total_bytes())
+    used_bytes, used_by = await catalog.used_bytes()
+    quota = Quota(settings.quota_bytes, settings.owner_quota_bytes, used_bytes, used_by)
     notifier = Notifier()
     sources = Files(settings.data, "sources", quota, shielded)
     renditions = Files(settings.data, "renditions", quota, shielded)

@@ -64,11 +64,13 @@ def settings(tmp_path: Path) -> Settings:
         description_length=5000,
         rendition_bytes=2_000_000,
         renditions=3,
+        pending_per_owner=50,
     )
     return dataclasses.replace(
         Settings.from_environment({"VIDEO_QUEUE_DATA": str(tmp_path / "data")}),
         limits=limits,
         quota_bytes=10_000_000,
+        owner_quota_bytes=9_000_000,
         watches=Capacity(total=3, share=2),
         uploads=Capacity(total=3, share=2),
         downloads=Capacity(total=3, share=2),
@@ -106,9 +108,9 @@ async def chunks_of(*chunks: bytes) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def upload(queue: Store, *chunks: bytes, title: str = "a title") -> Video:
+async def upload(queue: Store, *chunks: bytes, title: str = "a title", owner: str = OWNER) -> Video:
     metadata = dataclasses.replace(METADATA, title=title)
-    return await queue.uploads.receive(OWNER, metadata, chunks_of(*chunks or (b"bytes",)))
+    return await queue.uploads.receive(owner, metadata, chunks_of(*chunks or (b"bytes",)))
 
 
 async def claim(queue: Store) -> Claim:

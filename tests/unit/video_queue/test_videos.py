@@ -10,7 +10,12 @@ from video_queue.domain.errors import InvalidRequest, RangeNotSatisfiable
 from video_queue.domain.videos import Limits, Metadata, Report, VideoStatus, byte_range
 
 LIMITS = Limits(
-    upload_bytes=1, title_length=20, description_length=30, rendition_bytes=1, renditions=1
+    upload_bytes=1,
+    title_length=20,
+    description_length=30,
+    rendition_bytes=1,
+    renditions=1,
+    pending_per_owner=1,
 )
 
 
@@ -43,9 +48,36 @@ def test_a_control_character_in_a_title_is_refused(control: str) -> None:
         checked(f"a{control}b")
 
 
+@pytest.mark.parametrize(
+    "invisible",
+    [
+        *"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c",  # direction
+        *"\u200b\u2060\ufeff\u00ad\U000e0041",  # without width
+    ],
+)
+def test_a_character_that_turns_or_hides_text_is_refused(invisible: str) -> None:
+    """The twins of these are the joiners of emoji, and Hebrew, which turns by itself."""
+    for field in ("title", "description"):
+        with pytest.raises(InvalidRequest, match=f"{field} has .* U\\+{ord(invisible):04X}"):
+            checked(**{field: f"a{invisible}fdp.exe"})
+    assert checked(title="👨‍👩‍👧 שלום").title == "👨‍👩‍👧 שלום"
+
+
+@given(st.text(max_size=25))
+def test_of_all_that_cannot_be_seen_a_title_has_the_joiners_at_most(title: str) -> None:
+    try:
+        taken = checked(title).title
+    except InvalidRequest:
+        return
+    unseen = {c for c in taken if unicodedata.category(c) in {"Cc", "Cf", "Zl", "Zp"}}
+    assert unseen <= {"\u200c", "\u200d"}
+
+
 def test_a_description_may_have_lines_and_no_other_control_characters() -> None:
     assert checked(description="one\r\ntwo\tthree").description == "one\r\ntwo\tthree"
-    with pytest.raises(InvalidRequest, match=r"description has the control character U\+001B"):
+    with pytest.raises(
+        InvalidRequest, match=r"description has .* U\+001B"
+    ):
         checked(description="\x1b[31m")
 
 
