@@ -31,13 +31,13 @@ class Quota:
 
     def check(self, size_bytes: int, owner: str | None = None) -> None:
         """Raise `StoreFull` or `OwnerFull` if there is no room for so many more bytes."""
+        if self._used_bytes + size_bytes > self._limit_bytes:
+            raise StoreFull
         if owner is not None and self._used_by[owner] + size_bytes > self._owner_bytes:
             raise OwnerFull(
                 f"All videos of {owner} together may have {self._owner_bytes} bytes: "
                 "delete some of them, then try again."
             )
-        if self._used_bytes + size_bytes > self._limit_bytes:
-            raise StoreFull
 
     def reserve(self, size_bytes: int, owner: str | None = None) -> None:
         """Reserve room for so many more bytes, or raise as `check` does and reserve none."""

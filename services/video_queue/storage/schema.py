@@ -95,7 +95,7 @@ turns: Final = Table(
     "turns",
     _metadata,
     Column("owner", Text, primary_key=True),
-    Column("turn", BigInteger, nullable=False),
+    Column("turn", BigInteger, nullable=False, index=True),
 )
 
 

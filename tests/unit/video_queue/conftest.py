@@ -70,7 +70,7 @@ def settings(tmp_path: Path) -> Settings:
         Settings.from_environment({"VIDEO_QUEUE_DATA": str(tmp_path / "data")}),
         limits=limits,
         quota_bytes=10_000_000,
-        owner_quota_bytes=9_000_000,
+        owner_quota_bytes=10_000_000,
         watches=Capacity(total=3, share=2),
         uploads=Capacity(total=3, share=2),
         downloads=Capacity(total=3, share=2),

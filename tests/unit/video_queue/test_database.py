@@ -118,8 +118,15 @@ async def test_no_query_of_a_call_reads_the_whole_table(
             plan = connection.execute("EXPLAIN QUERY PLAN " + statement, parameters).fetchall()
             steps = [row[3] for row in plan]
             in_order = "ORDER BY videos.number DESC" in statement  # stops at the end of the page
-            assert in_order or not [step for step in steps if step.startswith("SCAN")], statement
-            assert not [step for step in steps if "TEMP B-TREE" in step], statement
+            # Has a row for each owner who waits, which are read and sorted: few, and not videos.
+            of_owners = statement.startswith("WITH RECURSIVE waiting")
+            scans = [step for step in steps if step.startswith("SCAN")]
+            if of_owners:
+                scans = [
+                    step for step in scans if step not in {"SCAN waiting", "SCAN CONSTANT ROW"}
+                ]
+            assert in_order or not scans, (statement, steps)
+            assert of_owners or not [step for step in steps if "TEMP B-TREE" in step], statement
 
 
 async def test_a_write_that_is_begun_outlives_its_caller(database: Database) -> None:

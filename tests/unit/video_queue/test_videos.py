@@ -75,9 +75,7 @@ def test_of_all_that_cannot_be_seen_a_title_has_the_joiners_at_most(title: str) 
 
 def test_a_description_may_have_lines_and_no_other_control_characters() -> None:
     assert checked(description="one\r\ntwo\tthree").description == "one\r\ntwo\tthree"
-    with pytest.raises(
-        InvalidRequest, match=r"description has .* U\+001B"
-    ):
+    with pytest.raises(InvalidRequest, match=r"description has .* U\+001B"):
         checked(description="\x1b[31m")
 
 
