@@ -31,3 +31,19 @@ use_venv() {
         --require-hashes --only-binary :all: --requirement "$requirements" || exit 1
     cp "$requirements" "$marker"
 }
+
+# `has_tool NAME`: whether a tool of another language is there. If not, one line says that its checks
+# are skipped; in CI that is an error.
+has_tool() {
+    if command -v "$1" >/dev/null; then return 0; fi
+    case $1 in
+    *node_modules*) missing="$1 is missing: run npm ci --prefix examples/typescript" ;;
+    *) missing="$1 is not installed" ;;
+    esac
+    if [ "${CI:-}" = true ]; then
+        echo "$missing" >&2
+        exit 1
+    fi
+    echo "skipped: $missing" >&2
+    return 1
+}

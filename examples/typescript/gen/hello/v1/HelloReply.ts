@@ -1,0 +1,10 @@
+// Original file: ../protos/hello.proto
+
+
+export interface HelloReply {
+  'text'?: (string);
+}
+
+export interface HelloReply__Output {
+  'text'?: (string);
+}

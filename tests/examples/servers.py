@@ -1,0 +1,69 @@
+"""The example servers as processes, and what their handlers have said."""
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.examples.programs import Program
+
+_START_SECONDS: Final = 60
+_CALLED: Final = "called by "
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server: where it is, and the file with all that it has printed."""
+
+    address: str
+    log: Path
+
+    def callers(self, since: int = 0) -> list[str]:
+        """Return by whom its handler was called, after that many calls."""
+        lines = self.log.read_text().splitlines()
+        called = [line.removeprefix(_CALLED) for line in lines if line.startswith(_CALLED)]
+        return called[since:]
+
+
+@contextmanager
+def running(program: Program, identity: Path, log: Path) -> Iterator[Server]:
+    """Start a server and wait until it can be connected to."""
+    address = f"localhost:{_free_port()}"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*program.command, str(identity), address],
+            cwd=program.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        _wait_for(process, address, log)
+        yield Server(address, log)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _wait_for(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    host, _, port = address.partition(":")
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            socket.create_connection((host, int(port))).close()
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, f"{log} says nothing of a port"
+            time.sleep(0.02)
+        else:
+            return
