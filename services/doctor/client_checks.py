@@ -63,7 +63,11 @@ def _accepted(endpoint: Endpoint) -> Finding:
         )
     if refusal := refusal_of(seen):
         hint = f" Look at what failed above: {join(endpoint.own_failures)}."
-        return failed(refusal.cause + (hint if endpoint.own_failures else ""), refusal.mend)
+        is_maybe_grpc = endpoint.plan.protocol is Protocol.HTTP and not seen.alpn
+        return failed(
+            refusal.cause + (hint if endpoint.own_failures else ""),
+            refusal.mend + (" It may be a gRPC port: ask with --grpc." if is_maybe_grpc else ""),
+        )
     if seen.answer:
         return ok("The server sent data after reading our certificate.")
     if seen.has_ticket or seen.hello_version != TLS_1_3:

@@ -18,7 +18,7 @@ _TLS_1_2: Final = 0x0303
 
 # By its first bytes: what answers a ClientHello otherwise than with TLS.
 _NOT_TLS: Final[tuple[tuple[bytes, str, str], ...]] = (
-    (b"HTTP/", "plaintext HTTP", "http://"),
+    (b"HTTP/", "plaintext HTTP (of a web server, or a gRPC port without TLS)", "http://"),
     (b"<", "plaintext HTTP, in its oldest form", "http://"),
     (b"SSH-", "SSH", "ssh -p"),
     (b"220", "SMTP or FTP, which begins in plaintext (STARTTLS)", ""),
@@ -84,7 +84,7 @@ def _spoken(endpoint: Endpoint) -> Finding:
             )
     if first[3:5] == _HTTP2_SETTINGS:
         return failed(
-            "What answers is HTTP/2 in plaintext, as of a gRPC server without TLS.",
+            "What answers is HTTP/2 in plaintext: it may be a gRPC port without TLS.",
             "Turn TLS on at the server, or dial the port where it is on.",
         )
     if first:
@@ -100,8 +100,9 @@ def _spoken(endpoint: Endpoint) -> Finding:
         )
     return failed(
         "The connection was closed on our first message, without a word. It may be a server that "
-        "speaks no TLS, a TLS server that wants neither TLS 1.2 nor 1.3 (gRPC says no more), or a "
-        "proxy with nobody behind it. From here these cannot be told apart.",
+        "speaks no TLS, a gRPC server without TLS, a TLS server that wants neither TLS 1.2 nor 1.3 "
+        "(gRPC says no more), or a proxy with nobody behind it. From here these cannot be told "
+        "apart.",
         "See the server's log.",
     )
 
@@ -146,7 +147,8 @@ def _alpn(endpoint: Endpoint) -> Finding:
     if protocol is Protocol.HTTP:
         return note(
             "The server chose no protocol, which goes for HTTP/1.1. A gRPC server does so "
-            "too when it is asked for HTTP/1.1, and hangs up."
+            "too when it is asked for HTTP/1.1, and hangs up.",
+            "If this may be a gRPC port, ask with --grpc.",
         )
     return note("The server chose none of h2 and http/1.1: it may speak something else.")
 

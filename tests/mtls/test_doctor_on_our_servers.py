@@ -154,6 +154,8 @@ def test_http_asked_of_a_grpc_server_is_found(running: Running) -> None:
     assert found.result("tls.alpn") == "note"
     assert found.failed == ["client.accepted"]
     assert "it does not speak our protocol" in found.detail("client.accepted")
+    for check in ("tls.alpn", "client.accepted"):
+        assert "may be a gRPC port" in found.checks[check]["mend"]
 
 
 def test_grpc_asked_of_an_http_server_is_found(running: Running) -> None:

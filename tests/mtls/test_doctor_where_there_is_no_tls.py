@@ -41,10 +41,10 @@ def test_a_handshake_with_nobody_is_exit_code_3(capsys: pytest.CaptureFixture[st
 # An HTTP/2 server without TLS, gRPC's for instance, says SETTINGS to everybody.
 SETTINGS: Final = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 NOT_TLS: Final[dict[str, tuple[AbstractContextManager[str], str]]] = {
-    "plaintext HTTP": (plaintext_http(), "plaintext HTTP"),
+    "plaintext HTTP": (plaintext_http(), "a gRPC port without TLS"),
     "SSH": (saying(b"SSH-2.0-OpenSSH_9.6\r\n"), "SSH, not TLS"),
     "SMTP": (saying(b"220 mail.test ESMTP\r\n"), "STARTTLS"),
-    "gRPC in plaintext": (saying(SETTINGS), "HTTP/2 in plaintext"),
+    "gRPC in plaintext": (saying(SETTINGS), "it may be a gRPC port without TLS"),
     "anything else": (saying(b"hello, world\r\n"), "not TLS. It began with: b'hello, world"),
     "nothing": (saying(b""), "closed on our first message, without a word"),
 }
