@@ -43,19 +43,20 @@ def _check(options: argparse.Namespace) -> int:
     request = Request(
         roles=frozenset(map(Role, options.role)),
         name=options.name,
+        protocol=Protocol.GRPC if options.grpc else Protocol.ANY,
         is_strict=not options.not_strict,
     )
     return _report(check_files(files, request), options)
 
 
 def _connect(options: argparse.Namespace) -> int:
-    files = _files(options)
+    files = _files_with_key(options)
     examination = check_endpoint(_target(options), files, _live_request(options, files))
     return _report(examination, options)
 
 
 def _handshake(options: argparse.Namespace) -> int:
-    files = _files(options)
+    files = _files_with_key(options)
     seen = shake_hands(_target(options), files, _live_request(options, files))
     if seen.not_reached:
         print(f"{seen.target} cannot be reached: {seen.not_reached}.", file=sys.stderr)
@@ -102,6 +103,14 @@ def _live_request(options: argparse.Namespace, files: Files | None) -> Request:
     )
 
 
+def _files_with_key(options: argparse.Namespace) -> Files | None:
+    """Read what is to be shown to a server, which takes a key."""
+    files = _files(options)
+    if files and files.is_without_key:
+        raise UsageError(f"{files.certificate.path} holds no private key: give it with --key.")
+    return files
+
+
 def _files(options: argparse.Namespace) -> Files | None:
     given = [name for name in _READERS if getattr(options, name)]
     if len(given) > 1:
@@ -132,9 +141,9 @@ def _password(options: argparse.Namespace, files: Files) -> bytes | None:
 
 _DESCRIPTION: Final = """Finds out why mutual TLS does not work, from the client's side:
 
-  python -m doctor check FOLDER                          look at certificate files
-  python -m doctor connect HOST:PORT --identity FOLDER   go through a live endpoint
-  python -m doctor handshake HOST:PORT ...               show a handshake, message by message
+  doctor check FOLDER                          look at certificate files
+  doctor connect HOST:PORT --identity FOLDER   go through a live endpoint
+  doctor handshake HOST:PORT ...               show a handshake, message by message
 
 It works with any endpoint and any CA, and sends nothing to a server that it cannot verify. The
 password of a key is asked for, or read from a file or an environment variable.
@@ -152,7 +161,7 @@ _MAX_SECONDS: Final = 60.0
 def parser() -> argparse.ArgumentParser:
     """Return the parser: one subcommand each for files, an endpoint and a handshake."""
     top = argparse.ArgumentParser(
-        prog="python -m doctor",
+        prog="doctor",
         description=_DESCRIPTION,
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -167,6 +176,9 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         choices=[role.value for role in Role],
         help="what the certificate has to be good for; default: what it says",
+    )
+    check.add_argument(
+        "--grpc", action="store_true", help="it is for gRPC, which refuses some kinds of keys"
     )
     for command in (
         _add(commands, "connect", "go through a live endpoint, step by step"),

@@ -36,6 +36,7 @@ class Plan:
     path: str = "/"
     timeout: float = 5.0
     is_strict: bool = True
+    revocation_lists: tuple[x509.CertificateRevocationList, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,15 +20,15 @@ from doctor.connection import converse
 from doctor.date_checks import DATE_CHECKS
 from doctor.endpoint import Plan, examine
 from doctor.errors import UsageError
-from doctor.file_checks import FILE_CHECKS
+from doctor.file_checks import FILE_CHECKS, REVOCATION_CHECKS
 from doctor.files import Files, system_roots
 from doctor.name_checks import NAME_CHECKS
 from doctor.network_checks import NETWORK_CHECKS
 from doctor.path_checks import PATH_CHECKS
 from doctor.purpose_checks import OID, PURPOSE_CHECKS
-from doctor.rehearsal import REHEARSAL, Credentials, verifying_client
-from doctor.server_checks import PRESENTED, VERIFIED
-from doctor.strength_checks import STRENGTH_CHECKS
+from doctor.rehearsal import REHEARSAL, STARTS, Credentials, Start, verifying_client
+from doctor.server_checks import PRESENTED, REVOKED, VERIFIED
+from doctor.strength_checks import GRPC_CHECKS, STRENGTH_CHECKS
 from doctor.strict_checks import STRICT_CHECKS
 from doctor.target import Target
 
@@ -64,6 +64,8 @@ def check_files(files: Files, request: Request) -> Examination:
     examination = Examination()
     if credentials := _check_own(examination, files, request, _OWN_STEPS):
         examination.run("The verdict", REHEARSAL, credentials, "own.")
+        if files.folder and not examination.failures():
+            examination.run("The verdict", STARTS, Start(files, credentials.chain.roles), "own.")
     return examination
 
 
@@ -81,12 +83,17 @@ def check_endpoint(target: Target, files: Files | None, request: Request) -> Exa
         request.path,
         request.timeout,
         request.is_strict,
+        _revocation_lists(examination, files),
     )
     endpoint = examine(plan, own_failures)
     examination.run("The way there", NETWORK_CHECKS, endpoint)
     examination.run("The server's certificate", PRESENTED, endpoint)
     examination.run("The server's certificate", _SERVER_STEPS, endpoint.server, "server.")
+    if request.protocol is Protocol.GRPC:
+        examination.run("The server's certificate", GRPC_CHECKS, endpoint.server, "server.")
     examination.run("The server's certificate", VERIFIED, endpoint)
+    if plan.revocation_lists:
+        examination.run("The server's certificate", REVOKED, endpoint)
     examination.run("Mutual", CLIENT_CHECKS, endpoint)
     examination.run("The call", CALL_CHECKS, endpoint)
     return examination
@@ -115,6 +122,8 @@ def _check_own(
 ) -> Credentials | None:
     """Look at the files and the certificate in them; return what they hold if it can be used."""
     examination.run("The files", FILE_CHECKS, files)
+    if files.revoked:
+        examination.run("The files", REVOCATION_CHECKS, files)
     is_loaded = examination.result_of("files.format") in {Result.OK, Result.NOTE}
     certificates = files.certificates if is_loaded else ()
     chain = Chain(
@@ -127,6 +136,8 @@ def _check_own(
         is_strict=request.is_strict,
     )
     examination.run("The certificate", steps, chain, "own.")
+    if request.protocol is Protocol.GRPC:
+        examination.run("The certificate", GRPC_CHECKS, chain, "own.")
     if examination.result_of("key.fits") is not Result.OK:
         return None
     return Credentials(chain, files.private_key)
@@ -146,6 +157,17 @@ def _roots(files: Files | None, request: Request) -> tuple[x509.Certificate, ...
     except ValueError:
         return ()
     return own or request.roots or system_roots()
+
+
+def _revocation_lists(
+    examination: Examination, files: Files | None
+) -> tuple[x509.CertificateRevocationList, ...]:
+    """What the folder says about other certificates, if it can be used."""
+    is_usable = examination.result_of("files.revoked") is not Result.FAILED
+    try:
+        return files.revocation_lists if files and is_usable else ()
+    except ValueError:
+        return ()
 
 
 def _soften(check: Check[Chain]) -> Check[Chain]:

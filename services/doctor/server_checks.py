@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from doctor.chain import describe
 from doctor.checks import Check, Finding, failed, ok, skipped
 from doctor.codes import alert_named
 from doctor.endpoint import Endpoint
@@ -39,6 +40,21 @@ def _verified(endpoint: Endpoint) -> Finding:
 PRESENTED: Final = (
     Check("server.presented", "It presents a certificate", _presented, ("tls.version",)),
 )
+
+
+def _revoked(endpoint: Endpoint) -> Finding:
+    for certificate in endpoint.server.certificates:
+        for each in endpoint.plan.revocation_lists:
+            if each.issuer == certificate.issuer and (
+                each.get_revoked_certificate_by_serial_number(certificate.serial_number)
+            ):
+                return failed(
+                    f"{describe(certificate)} is on the revocation list in our folder.",
+                    "Have a new certificate issued for the server, with a new key.",
+                )
+    return ok("None of its certificates is on the revocation list in our folder.")
+
+
 VERIFIED: Final = (
     Check(
         "server.verified",
@@ -46,4 +62,8 @@ VERIFIED: Final = (
         _verified,
         ("server.presented", "files.format"),
     ),
+)
+# Where our folder has such a list.
+REVOKED: Final = (
+    Check("server.revoked", "It has not been revoked", _revoked, ("server.presented",)),
 )

@@ -333,7 +333,7 @@ NOTES: Final[dict[str, tuple[str, Build, str]]] = {
     "Ed25519": (
         "strength",
         lambda: leaf(replace(LEAF, key=ed25519.Ed25519PrivateKey.generate())),
-        "gRPC (BoringSSL) and browsers do not take",
+        "gRPC (BoringSSL) and browsers do not take such a leaf",
     ),
     "leaf that is a CA": (
         "ca_basic_constraints",

@@ -203,9 +203,13 @@ def test_a_ca_file_with_a_key_in_it_is_noted(
         ("key-pair.pem", "key-pair.pem", "ca-certificate.crt"),
         ("certificate.crt", "private-key.pem", "ca-certificate.crt"),
         ("tls.crt", "tls.key", "ca.crt"),
+        ("svid.pem", "svid_key.pem", "bundle.pem"),
+        ("svid.pem", "svid_key.pem", "svid_bundle.pem"),
+        ("svid.0.pem", "svid.0.key", "bundle.0.pem"),
+        ("cert.pem", "key.pem", "ca.pem"),
     ],
 )
-def test_knows_the_folders_of_this_project_and_of_kubernetes(
+def test_knows_the_folders_of_this_project_cert_manager_vault_and_spire(
     tmp_path: Path, made: Made, certificate: str, key: str, ca: str
 ) -> None:
     (tmp_path / certificate).write_bytes(made.chain_pem)
@@ -213,7 +217,10 @@ def test_knows_the_folders_of_this_project_and_of_kubernetes(
         file.write(made.key_pem())
     (tmp_path / key).chmod(0o600)
     (tmp_path / ca).write_bytes(made.root.pem)
-    assert set(results(from_folder(tmp_path, None)).values()) == {Result.OK}
+    files = from_folder(tmp_path, None)
+    assert set(results(files).values()) == {Result.OK}
+    assert files.ca
+    assert files.ca.path == tmp_path / ca
 
 
 def test_a_folder_of_another_program_need_not_have_a_ca(tmp_path: Path, made: Made) -> None:
