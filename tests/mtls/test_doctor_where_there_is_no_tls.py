@@ -41,7 +41,8 @@ def test_a_handshake_with_nobody_is_exit_code_3(capsys: pytest.CaptureFixture[st
 # An HTTP/2 server without TLS, gRPC's for instance, says SETTINGS to everybody.
 SETTINGS: Final = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 NOT_TLS: Final[dict[str, tuple[AbstractContextManager[str], str]]] = {
-    "plaintext HTTP": (plaintext_http(), "a gRPC port without TLS"),
+    "plaintext HTTP": (plaintext_http(), "plaintext HTTP"),
+    "HTTP/1.1": (saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "or a gRPC port without TLS"),
     "SSH": (saying(b"SSH-2.0-OpenSSH_9.6\r\n"), "SSH, not TLS"),
     "SMTP": (saying(b"220 mail.test ESMTP\r\n"), "STARTTLS"),
     "gRPC in plaintext": (saying(SETTINGS), "it may be a gRPC port without TLS"),
