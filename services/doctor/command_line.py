@@ -22,7 +22,7 @@ from doctor.files import Files, from_files, from_folder, from_pkcs12, load_roots
 from doctor.target import Target, parse_target
 
 OK, FAILED, USAGE, NOT_REACHED = range(4)
-_ON_THE_WAY: Final = ("net.name", "net.port")
+_NETWORK: Final = ("net.name", "net.port")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,7 +76,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
 
 
 def _report(examination: Examination, options: argparse.Namespace) -> int:
-    is_unreached = any(examination.result_of(each) is Result.FAILED for each in _ON_THE_WAY)
+    is_unreached = any(examination.result_of(each) is Result.FAILED for each in _NETWORK)
     code = NOT_REACHED if is_unreached else FAILED if examination.failures() else OK
     if options.json:
         report.print_json({"exit_code": code, **report.as_dict(examination)}, sys.stdout)
@@ -159,7 +159,7 @@ _MAX_SECONDS: Final = 60.0
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser: one subcommand each for files, an endpoint and a handshake."""
+    """Return the parser, with a subcommand each for files, an endpoint and a handshake."""
     top = argparse.ArgumentParser(
         prog="doctor",
         description=_DESCRIPTION,
@@ -175,7 +175,7 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         choices=[role.value for role in Role],
-        help="what the certificate has to be good for; default: what it says",
+        help="what the certificate is used for; default: what it says",
     )
     check.add_argument(
         "--grpc", action="store_true", help="it is for gRPC, which refuses some kinds of keys"
@@ -239,7 +239,7 @@ def _add_files(command: argparse.ArgumentParser) -> None:
         "--ca",
         type=Path,
         metavar="FILE",
-        help="PEM: whom to trust; default: the folder's or PKCS #12's own CA, for a server the "
+        help="PEM: the CAs to trust; default: the folder's or PKCS #12's own CA, for a server the "
         "system's CAs",
     )
     files.add_argument("--pkcs12", type=Path, metavar="FILE", help="a .p12 or .pfx file")
@@ -291,7 +291,7 @@ def _password_from_environment(name: str) -> bytes:
 
 
 def _ask_password(path: Path) -> bytes | None:
-    """Ask the person at the terminal; None if there is none."""
+    """Ask at the terminal; None if there is no terminal."""
     if not sys.stdin.isatty():
         return None
     return getpass.getpass(f"Password of {path}: ").encode()

@@ -47,7 +47,7 @@ CHAIN_CHECKS: Final[tuple[Check[Chain], ...]] = (
 @dataclass(frozen=True, slots=True)
 class Request:
     """How to examine: `roots` stand in if the files have no CA, `timeout` is in seconds, `roles`
-    are what the certificate has to be good for, and `tls` limits a handshake to one version."""
+    are what the certificate is used for, and `tls` limits a handshake to one version."""
 
     roots: tuple[x509.Certificate, ...] = ()
     roles: frozenset[Role] = frozenset()
@@ -108,7 +108,7 @@ def shake_hands(target: Target, files: Files | None, request: Request) -> Attemp
         examination = Examination()
         if not (credentials := _check_own(examination, files, request, ())):
             finding = examination.failures()[0].finding
-            raise UsageError(f"{finding.detail} {finding.mend}")
+            raise UsageError(f"{finding.detail} {finding.fix}")
         try:
             credentials.load_into(context)
         except ssl.SSLError as error:
@@ -144,14 +144,14 @@ def _check_own(
 
 
 def _roles_of(certificates: tuple[x509.Certificate, ...]) -> frozenset[Role]:
-    """What a leaf says that it is for; both if it does not say, or says neither."""
+    """Return what a leaf says that it is for; both if it says neither."""
     usages = extension_of(certificates[0], x509.ExtendedKeyUsage) if certificates else None
     said = frozenset(role for role, oid in OID.items() if usages and oid in usages)
     return said or frozenset(Role)
 
 
 def _roots(files: Files | None, request: Request) -> tuple[x509.Certificate, ...]:
-    """Whom to trust as the server's CA. A CA file that cannot be read has failed a check before."""
+    """Return the CAs to trust for the server. A CA file that cannot be read has failed a check."""
     try:
         own = files.roots if files else ()
     except ValueError:
@@ -162,7 +162,7 @@ def _roots(files: Files | None, request: Request) -> tuple[x509.Certificate, ...
 def _revocation_lists(
     examination: Examination, files: Files | None
 ) -> tuple[x509.CertificateRevocationList, ...]:
-    """What the folder says about other certificates, if it can be used."""
+    """Return the folder's revocation lists, if they can be used."""
     is_usable = examination.result_of("files.revoked") is not Result.FAILED
     try:
         return files.revocation_lists if files and is_usable else ()
@@ -171,13 +171,13 @@ def _revocation_lists(
 
 
 def _soften(check: Check[Chain]) -> Check[Chain]:
-    """Make a note of a failure: the CA given is the server's, and it may trust others for us."""
+    """Make a note of a failure: a server may trust another CA for its clients than its own."""
 
     def look(chain: Chain) -> Finding:
         finding = check.look(chain)
         if finding.result is not Result.FAILED:
             return finding
-        detail = f"{finding.detail} The CA given is the server's; whom it trusts may be another."
+        detail = f"{finding.detail} The CA given is the server's; for clients it may trust others."
         return replace(finding, result=Result.NOTE, detail=detail)
 
     return replace(check, look=look)

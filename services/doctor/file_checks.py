@@ -1,4 +1,4 @@
-"""What can be wrong with the files, before anybody looks at what they say."""
+"""What can be wrong with the files, before the certificates in them are examined."""
 
 import datetime as dt
 import shlex
@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtensionOID
 from doctor.checks import Check, Finding, failed, note, ok, skipped
 from doctor.files import CERTIFICATE, PRIVATE_KEY, File, Files, labels, what_it_is
 
-# What is mistaken for a certificate or a key, and what to do instead.
+# What is often given in place of a certificate or a key, and what to do.
 _MISTAKEN: Final = {
     "CERTIFICATE REQUEST": "a request for a certificate: send it to the CA, which gives you one",
     "NEW CERTIFICATE REQUEST": "a request for a certificate: send it to the CA",
@@ -181,8 +181,8 @@ def _permissions(files: Files) -> Finding:
         return skipped(_NO_KEY)
     if files.key.mode & 0o077:
         return failed(
-            f"{files.key.path} is open to others (mode {files.key.mode:04o}): whoever reads it can "
-            "be you. mtls.identity, like ssh, does not use such a key.",
+            f"{files.key.path} is open to others (mode {files.key.mode:04o}): its readers can "
+            "impersonate its owner. mtls.identity, like ssh, does not use such a key.",
             "Take the rights away, and if others had time to read it, make a new key:",
             f"chmod 600 {files.key.word}",
         )

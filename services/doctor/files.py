@@ -121,7 +121,7 @@ class Files:
 
     @cached_property
     def roots(self) -> tuple[x509.Certificate, ...]:
-        """Whom to trust: the CA file or else, with PKCS #12, what in it signs itself."""
+        """The CAs to trust: in the CA file or else, with PKCS #12, what in it signs itself."""
         if self.ca:
             return readable_certificates(self.ca.content)
         return tuple(self._roots_inside()) if self.is_pkcs12 else ()
@@ -229,7 +229,7 @@ def readable_certificate(der: bytes) -> x509.Certificate:
 
 
 def _readable(load: Callable[[bytes], x509.Certificate], content: bytes) -> x509.Certificate:
-    """Read at once all that the library would parse only later, when nobody expects an error."""
+    """Parse everything at once: later, an error would come where none is expected."""
     with warnings.catch_warnings():
         # Serial numbers that are not positive: against the rules, and found in trust stores.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
@@ -259,7 +259,7 @@ def _readable_system_roots() -> Iterator[x509.Certificate]:
         files = sorted(Path(paths.capath).glob("*.0"))[:_MAX_CERTIFICATES]
     for file in files:
         for _, block in blocks(file.read_bytes()):
-            with suppress(ValueError):  # a public root with an oddity is none of our concern
+            with suppress(ValueError):  # a public root that cannot be read is left out
                 yield _readable(x509.load_pem_x509_certificate, block)
 
 

@@ -1,4 +1,4 @@
-"""What OpenSSL itself thinks of a certificate: handshakes in memory, before anybody is dialled."""
+"""What OpenSSL says about a certificate, in a handshake in memory; and whether mtls loads it."""
 
 import datetime as dt
 import ssl
@@ -41,7 +41,7 @@ class Credentials:
         """Give them to a TLS context. Raises `ssl.SSLError` if OpenSSL does not take them.
 
         Python loads keys from files only, so for a moment there is one: encrypted, in a folder
-        that nobody else can enter.
+        that no other user can open.
         """
         password = token_hex(32)
         pem = self.key.private_bytes(
@@ -89,14 +89,14 @@ def _rehearse(credentials: Credentials) -> Finding:
         try:
             words = _verdict(credentials, role, dialled)
         except ssl.SSLError as error:
-            words = f"it cannot even be loaded: {error.reason}"
+            words = f"it cannot be loaded: {error.reason}"
         if words:
             return failed(
                 f"As a {role.name.lower()}'s certificate OpenSSL refuses it: {words.rstrip('.')}.",
-                "Fix what failed above, of which this is the sum; else this is the cause.",
+                "Fix what failed above. If nothing failed there, this is the cause.",
             )
         said.append(f"a {role.name.lower()}'s")
-    return ok(f"It takes it as {' and '.join(said)}.") if said else skipped("no role to rehearse")
+    return ok(f"It accepts it as {' and '.join(said)}.") if said else skipped("no role to rehearse")
 
 
 @dataclass(frozen=True, slots=True)

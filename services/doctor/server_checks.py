@@ -30,7 +30,7 @@ def _verified(endpoint: Endpoint) -> Finding:
     if seen.verdict:
         return failed(
             f"OpenSSL refuses it: {seen.verdict.rstrip('.')}. We sent it nothing more.",
-            "Fix what failed above, of which this is the sum; else this is the cause.",
+            "Fix what failed above. If nothing failed there, this is the cause.",
         )
     if not seen.has_verified:
         return skipped(f"the handshake ended before it: {seen.error or seen.ending}")

@@ -93,7 +93,7 @@ def _signatures(chain: Chain) -> Finding:
     names = set()
     for certificate in chain.path:
         if is_issued_by(certificate, certificate):
-            continue  # a root is trusted for being there, whatever it is signed with
+            continue  # a root is trusted because it is in the CA file, not for its signature
         name = _hash_name(certificate)
         if name in {"sha1", "md5"}:
             return failed(

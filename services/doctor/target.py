@@ -1,4 +1,4 @@
-"""Whom to examine, and reaching it by TCP."""
+"""The server under examination, and the TCP connection to it."""
 
 import ipaddress
 import shlex
@@ -42,10 +42,10 @@ class Target:
 
 
 class NotReached(MtlsError):
-    """There is no TCP connection; the words are the system's."""
+    """There is no TCP connection; the message is the system's."""
 
-    def __init__(self, obstacle: Obstacle, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, obstacle: Obstacle, message: str) -> None:
+        super().__init__(message)
         self.obstacle = obstacle
 
 
@@ -67,7 +67,7 @@ def parse_target(text: str, name: str = "") -> Target:
     try:
         name = (name or host).encode("idna").decode("ascii")
     except UnicodeError as error:  # a label that is empty or longer than 63 characters
-        raise ValueError(f"{name or host!r} is no host name") from error
+        raise ValueError(f"{name or host!r} is not a host name") from error
     return Target(host, int(port), name)
 
 

@@ -36,7 +36,7 @@ def doctor(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int,
     return code, json.loads(capsys.readouterr().out)
 
 
-def test_our_own_identity_has_nothing_to_mend(
+def test_our_own_identity_has_nothing_to_fix(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, found = doctor(capsys, "check", folder, "--name", "gateway")
@@ -167,7 +167,7 @@ def test_help_names_the_exit_codes(command: list[str], capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "cause"),
     [
         (["check"], "Say what to look at"),
         (["check", "folder", "--cert", "file"], "Give one certificate"),
@@ -185,19 +185,19 @@ def test_help_names_the_exit_codes(command: list[str], capsys: pytest.CaptureFix
         (["connect", "grpc://queue:50051"], "give queue:50051 instead"),
         (["connect", "https://localhost:port"], "cannot be dialled"),
         (["connect", ":443"], "give HOST:PORT"),
-        (["connect", ".:443"], "is no host name"),
-        (["connect", "localhost:443", "--name", ".evil"], "'.evil' is no host name"),
-        (["connect", "localhost:443", "--name", "a" * 64], "is no host name"),
+        (["connect", ".:443"], "is not a host name"),
+        (["connect", "localhost:443", "--name", ".evil"], "'.evil' is not a host name"),
+        (["connect", "localhost:443", "--name", "a" * 64], "is not a host name"),
         (["connect", "localhost:443", "--ca", "/nowhere"], "cannot be used"),
         (["handshake", "localhost:443", "--identity", "/nowhere"], "cannot be read"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_says_what_to_give(
-    arguments: Sequence[str], words: str, capsys: pytest.CaptureFixture[str]
+    arguments: Sequence[str], cause: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
     captured = capsys.readouterr()
-    assert words in captured.err
+    assert cause in captured.err
     assert not captured.out
 
 

@@ -68,7 +68,7 @@ def mimic(made: Made) -> Made:
 
 
 Content = Callable[[Made], bytes]
-# What is in the file, and words of the cause; none if it can be used.
+# What is in the file, and part of the cause; empty if it can be used.
 LISTS: Final[dict[str, tuple[Content, str]]] = {
     "a list of nobody": (lambda made: pem(crl(issuing(made))), ""),
     "lists of both CAs": (lambda made: pem(crl(issuing(made)), crl(made.root)), ""),
@@ -96,14 +96,14 @@ LISTS: Final[dict[str, tuple[Content, str]]] = {
 }
 
 
-@pytest.mark.parametrize(("content", "words"), LISTS.values(), ids=LISTS)
-def test_a_list_is_looked_at(made: Made, tmp_path: Path, content: Content, words: str) -> None:
+@pytest.mark.parametrize(("content", "cause"), LISTS.values(), ids=LISTS)
+def test_a_list_is_looked_at(made: Made, tmp_path: Path, content: Content, cause: str) -> None:
     folder = write(tmp_path, made)
     (folder / "revoked.crl").write_bytes(content(made))
     examination = check_files(from_folder(folder, None), Request(name="localhost"))
     (found,) = (each for each in examination.sections["The files"] if each.id == "files.revoked")
-    assert found.finding.result is (Result.FAILED if words else Result.OK), found
-    assert words in found.finding.detail
+    assert found.finding.result is (Result.FAILED if cause else Result.OK), found
+    assert cause in found.finding.detail
 
 
 def test_without_a_list_nothing_is_said_of_it(made: Made, tmp_path: Path) -> None:
