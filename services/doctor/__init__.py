@@ -2,7 +2,7 @@
 
 What a check is, and what comes of it      checks, report
 The files and the key in them              files, pem, file_checks
-A certificate, and what vouches for it     chain, chain_checks (which lists them all), names
+A certificate, and the CAs above it       chain, chain_checks (which lists them all), names
 What OpenSSL itself thinks of it           rehearsal, trust
 A connection, watched and recorded         target, connection, watch, attempt
 What was said on it                        wire, messages, distinguished, codes, alert_words

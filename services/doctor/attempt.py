@@ -9,7 +9,7 @@ from doctor.watch import Direction, Message
 
 
 class Ending(StrEnum):
-    """How a connection stood when we left it."""
+    """How a connection ended."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -22,8 +22,8 @@ class Ending(StrEnum):
 class Attempt:
     """What happened on a connection.
 
-    `is_finished` says whether the handshake was complete from our side, `verdict` is OpenSSL's word
-    on a certificate of the server that did not verify, `error` its name for any other failure.
+    `is_finished` says whether the handshake was complete from our side, `verdict` is OpenSSL's
+    message about a server certificate that did not verify, `error` its name for any other failure.
     """
 
     target: Target
@@ -42,7 +42,7 @@ class Attempt:
 
     @property
     def hello_version(self) -> int:
-        """The number of the TLS version that the server chose; 0 if it did not come to that."""
+        """The number of the TLS version that the server chose; 0 if it chose none."""
         return version_chosen(self.messages)
 
     @property
@@ -52,5 +52,5 @@ class Attempt:
 
     @property
     def has_ticket(self) -> bool:
-        """Whether the server sent a session ticket, which it does after reading our last word."""
+        """Whether the server sent a session ticket, which it does after reading our Finished."""
         return any(of_kind(self.messages, Direction.RECEIVED, Kind.NEW_SESSION_TICKET))

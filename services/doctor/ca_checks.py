@@ -38,7 +38,7 @@ def _basic_constraints(chain: Chain) -> Finding:
     own = chain.extension(x509.BasicConstraints)
     if own is not None and own.ca:
         return note(
-            "The leaf itself says CA:TRUE: whoever has its key can issue certificates.",
+            "The leaf itself says CA:TRUE: a holder of its key can issue certificates.",
             "Have it issued again with this extension: basicConstraints = critical, CA:FALSE",
         )
     return ok(_count(chain))
@@ -67,17 +67,17 @@ def _count(chain: Chain) -> str:
 def _key_usage(chain: Chain) -> Finding:
     for authority in chain.authorities:
         usage = chain.extension(x509.KeyUsage, authority)
-        mend = _again("keyUsage = critical, keyCertSign, cRLSign")
+        fix = _again("keyUsage = critical, keyCertSign, cRLSign")
         if usage is None:
             found = failed if chain.is_strict else note
             return found(
                 f"{describe(authority)} has no keyUsage extension. Python 3.13 refuses it "
                 '("CA cert does not include key usage extension"); gRPC, curl and older Python do '
                 "not. The recipe `openssl req -x509 -extensions v3_ca` makes such CAs.",
-                *mend,
+                *fix,
             )
         if not usage.key_cert_sign:
-            return failed(f"{describe(authority)} may not sign certificates: keyCertSign.", *mend)
+            return failed(f"{describe(authority)} may not sign certificates: keyCertSign.", *fix)
     return ok("keyCertSign" if chain.authorities else _NO_CA)
 
 
@@ -108,7 +108,7 @@ def _name_constraints(chain: Chain) -> Finding:
             if wrong := list(violations(below, constraints)):
                 whose = "" if below is chain.leaf else f" of {describe(below)}"
                 return failed(
-                    f"{describe(authority)} may not vouch for these names{whose}: {join(wrong)}.",
+                    f"{describe(authority)} may not issue for these names{whose}: {join(wrong)}.",
                     "Have it issued with permitted names only, or by another CA.",
                 )
         permitted = constraints.permitted_subtrees or ()
@@ -124,5 +124,5 @@ CA_CHECKS: Final = (
     Check("ca_basic_constraints", "Every CA on the path is a CA", _basic_constraints),
     Check("ca_key_usage", "Every CA may sign certificates", _key_usage),
     Check("ca_path_length", "No CA has more CAs below it than it allows", _path_length),
-    Check("ca_name_constraints", "Every CA may vouch for the leaf's names", _name_constraints),
+    Check("ca_name_constraints", "Every CA may issue for the leaf's names", _name_constraints),
 )

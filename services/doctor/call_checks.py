@@ -30,7 +30,7 @@ def _http(endpoint: Endpoint) -> Finding:
             f"GET {path} got no HTTP answer ({seen.ending}); {len(seen.answer)} bytes came.",
             "Dial the port where the server speaks HTTP; for a gRPC server, use --grpc.",
         )
-    said = f"GET {path} is answered with {response.status} {response.reason}."
+    said = f"GET {path} gets the answer {response.status} {response.reason}."
     match response.status:
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return note(
@@ -39,7 +39,7 @@ def _http(endpoint: Endpoint) -> Finding:
                 "Have the name in the certificate added to the server's policy.",
             )
         case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return note(f"{said} The certificate was accepted; the server has troubles of its own.")
+            return note(f"{said} The certificate was accepted; the server has an error of its own.")
         case status if status >= HTTPStatus.BAD_REQUEST:
             return note(f"{said} The certificate was accepted; try another path with --path.")
         case _:
@@ -63,7 +63,7 @@ def _grpc(endpoint: Endpoint) -> Finding:
 
 def _judge(answer: GrpcAnswer) -> Finding:
     said = (
-        f"grpc.health.v1.Health/Check is answered with {answer.code}: {answer.words.rstrip('.')}."
+        f"grpc.health.v1.Health/Check gets the answer {answer.code}: {answer.message.rstrip('.')}."
     )
     match answer.code:
         case "OK":

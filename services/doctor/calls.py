@@ -74,7 +74,7 @@ class Response:
 
 
 def parse_response(answer: bytes) -> Response | None:
-    """Read an HTTP/1.1 response (RFC 9112); None if it is none, or not all of its head is here."""
+    """Read an HTTP/1.1 response (RFC 9112); None if it is not one, or not a whole head."""
     head, separator, body = answer.partition(b"\r\n\r\n")
     status_line, _, fields = (head + separator).partition(b"\r\n")
     words = status_line.split(None, 2)
@@ -102,10 +102,10 @@ def _is_whole_response(answer: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class GrpcAnswer:
-    """The status of a call: a name such as PERMISSION_DENIED, and the server's words."""
+    """The status of a call: a name such as PERMISSION_DENIED, and the server's message."""
 
     code: str
-    words: str
+    message: str
 
 
 def check_health(
@@ -115,7 +115,7 @@ def check_health(
     timeout: float,
 ) -> GrpcAnswer:
     """Call grpc.health.v1.Health/Check. Raises `ImportError` if grpcio is not installed."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its complaints are told in our own words
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # we report its errors ourselves
     import grpc
 
     channel_credentials = grpc.ssl_channel_credentials(
@@ -138,54 +138,54 @@ def check_health(
 # nginx finishes every handshake and then answers: 400 "The SSL certificate error" or "No required
 # SSL certificate was sent". It has codes of its own for it, 495 and 496, which others use openly.
 _IN_HTTP: Final = (400, 495, 496)
-_WORDS_IN_HTTP: Final = re.compile(rb"(SSL|TLS|client) certificate", re.IGNORECASE)
+_MESSAGE_IN_HTTP: Final = re.compile(rb"(SSL|TLS|client) certificate", re.IGNORECASE)
 _SEE_THE_LOG: Final = "See the server's log."
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the server turned us away, as far as it can be known, and what mends it."""
+    """Why the server refused us, as far as we can know, and how to fix it."""
 
     cause: str
-    mend: str
+    fix: str
 
 
 def refusal_of(attempt: Attempt) -> Refusal | None:
-    """Return how the server turned us away; None if it did not."""
+    """Return how the server refused us; None if it did not."""
     if said := [code for code in alerts(attempt.messages, Direction.RECEIVED) if code]:
         alert = alert_named(said[0])
         return Refusal(
             f"The server refused with the alert {alert.name}: {alert.meaning}.",
-            alert.mend or _SEE_THE_LOG,
+            alert.fix or _SEE_THE_LOG,
         )
     if _is_cut_off(attempt):
         shown = "with our certificate" if has_presented(attempt.messages) else "without certificate"
         other = "" if attempt.alpn else ", or that it does not speak our protocol (--grpc, --http)"
         return Refusal(
-            f"The server closed the connection without a word, at the end of a handshake {shown}. "
+            f"The server closed the connection without an alert, after a handshake {shown}. "
             "gRPC servers refuse so: they send no alert, and the reason cannot be known from here: "
             f"that there is no certificate, its CA, its dates, its purpose, its names{other}.",
             f"{_SEE_THE_LOG} In C++ and Python, gRPC logs it only with GRPC_VERBOSITY=info.",
         )
-    if words := _words_in_http(attempt):
+    if message := _message_in_http(attempt):
         return Refusal(
-            f"The server finished the handshake and then refused in HTTP: {words}.",
+            f"The server finished the handshake and then refused in HTTP: {message}.",
             f"Show a valid certificate from a CA that the server trusts. {_SEE_THE_LOG}",
         )
     return None
 
 
 def _is_cut_off(attempt: Attempt) -> bool:
-    """Closed after our last word of the handshake, with no sign that it was ever accepted."""
+    """Whether it closed after our Finished, with no sign that it accepted us."""
     is_closed = attempt.ending in {Ending.CLOSED, Ending.RESET}
     return is_closed and not attempt.answer and not attempt.has_ticket
 
 
-def _words_in_http(attempt: Attempt) -> str:
+def _message_in_http(attempt: Attempt) -> str:
     response = parse_response(attempt.answer)
     if response is None or response.status not in _IN_HTTP:
         return ""
-    lines = (line for line in response.body.splitlines() if _WORDS_IN_HTTP.search(line))
+    lines = (line for line in response.body.splitlines() if _MESSAGE_IN_HTTP.search(line))
     if not (line := next(lines, b"")):
         return ""
     text = " ".join(re.sub(r"<[^>]*>", " ", line.decode("utf-8", "replace")).split())[:200]

@@ -16,9 +16,9 @@ ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 
 @dataclass(frozen=True)
 class Chain:
-    """Certificates as they are presented: the leaf, then what vouches for it.
+    """Certificates as they are presented: the leaf, then its issuers.
 
-    `roles` are what the leaf has to be good for, `name` is the host that is dialled (may be empty),
+    `roles` are what the leaf is used for, `name` is the host that is dialled (may be empty),
     `source` is a file or host:port, for messages. `is_strict` says whether RFC 5280 is taken to the
     letter, as Python 3.13 does.
     """
@@ -137,8 +137,8 @@ def describe(certificate: x509.Certificate) -> str:
     return f'"{name}"' if name else f"the certificate with serial {certificate.serial_number:x}"
 
 
-def join(words: Iterable[object]) -> str:
-    """Join for a sentence, at most ten of them: whoever is examined has a say in how many."""
-    listed = [str(word) for word in words]
+def join(items: Iterable[object]) -> str:
+    """Join for a sentence, at most ten of them: the other side chooses how many there are."""
+    listed = [str(item) for item in items]
     rest = f" and {len(listed) - 10} more" if len(listed) > 10 else ""
     return ", ".join(listed[:10]) + rest

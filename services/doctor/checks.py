@@ -1,4 +1,4 @@
-"""What a check is, and running a table of them in order."""
+"""What a check is, and how a table of checks is run in order."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVar
 
 
 class Result(StrEnum):
-    """How a check came out. Only FAILED counts against the patient."""
+    """How a check came out. Only FAILED makes the exit code 1."""
 
     OK = "ok"
     NOTE = "note"
@@ -17,30 +17,30 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found: for a failure `detail` is the cause, and `mend` what to do about it.
+    """What was found: for a failure `detail` is the cause, and `fix` what to do about it.
 
-    `command` is what to type, if typing mends it or shows more.
+    `command` is what to type, if that fixes it or shows more.
     """
 
     result: Result
     detail: str
-    mend: str = ""
+    fix: str = ""
     command: str = ""
 
 
 def ok(detail: str) -> Finding:
-    """All is well; `detail` says what is there."""
+    """Nothing is wrong; `detail` says what is there."""
     return Finding(Result.OK, detail)
 
 
-def note(detail: str, mend: str = "", command: str = "") -> Finding:
+def note(detail: str, fix: str = "", command: str = "") -> Finding:
     """Not wrong, and worth knowing."""
-    return Finding(Result.NOTE, detail, mend, command)
+    return Finding(Result.NOTE, detail, fix, command)
 
 
-def failed(detail: str, mend: str, command: str = "") -> Finding:
-    """Wrong: the cause, the step that mends it and, if there is one, the command for it."""
-    return Finding(Result.FAILED, detail, mend, command)
+def failed(detail: str, fix: str, command: str = "") -> Finding:
+    """Wrong: the cause, how to fix it and, if there is one, the command for it."""
+    return Finding(Result.FAILED, detail, fix, command)
 
 
 def skipped(why: str) -> Finding:
@@ -49,7 +49,7 @@ def skipped(why: str) -> Finding:
 
 
 def reissue(extension: str) -> str:
-    """Say how to have a certificate issued again, in the words of OpenSSL's extension files."""
+    """Say how to have a certificate issued again, in the notation of OpenSSL's extension files."""
     return f"Have it issued again with this extension: {extension}"
 
 
@@ -117,7 +117,7 @@ class Examination:
         return next((each for each in self._all() if each.id == check_id), None)
 
     def _obstacle(self, needs: Iterable[str]) -> str:
-        """Say which need is not met, by the name of the failure at the bottom of it."""
+        """Say which need is not met, by the id of the check that failed first."""
         for need in needs:
             match self._find(need):
                 case Checked(finding=Finding(result=Result.FAILED)):

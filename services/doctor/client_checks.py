@@ -1,4 +1,4 @@
-"""Is it mutual: does the server ask who we are, does it insist, and does it take our word."""
+"""Is it mutual: does the server ask for our certificate, require it, and accept it."""
 
 from typing import Final
 
@@ -19,8 +19,8 @@ def _asked(endpoint: Endpoint) -> Finding:
     if not endpoint.seen.is_finished and endpoint.seen.hello_version != TLS_1_3:
         return skipped("in TLS 1.2 a server asks only after its own certificate was accepted")
     return failed(
-        "THIS IS TLS, NOT MUTUAL TLS: the server never asks for a client certificate. Whoever "
-        "reaches the port is let in, and whatever we show is not looked at.",
+        "THIS IS TLS, NOT MUTUAL TLS: the server never asks for a client certificate. It lets "
+        "in every client, and never sees a certificate of ours.",
         "Make the server ask: gRPC require_client_auth=True, Python verify_mode=ssl.CERT_REQUIRED, "
         "nginx `ssl_verify_client on`. (A server may ask later, for some paths only; that, "
         "TLS 1.3's post-handshake authentication, is not seen here.)",
@@ -39,7 +39,7 @@ def _authorities(endpoint: Endpoint) -> Finding:
         return ok(f"{named} Ours is from one of them.")
     ours = credentials.chain.leaf.issuer.rfc4514_string()
     return note(
-        f'{named} Ours is from "{ours}", and what we send with it leads to none of them: browsers '
+        f'{named} Ours is from "{ours}", and what we send with it leads to none of them. Browsers '
         "and Java do not even offer such a certificate.",
         "Show a certificate from a CA that the server names, with the issuing CA behind the leaf.",
     )
@@ -50,20 +50,24 @@ def _accepted(endpoint: Endpoint) -> Finding:
         return skipped(_NO_CERTIFICATE)
     if endpoint.not_loaded:
         return failed(
-            f"OpenSSL does not even load our certificate: {endpoint.not_loaded}.",
-            "First what failed above, in our own files.",
+            f"OpenSSL does not load our certificate: {endpoint.not_loaded}.",
+            "Fix what failed above, in our own files.",
         )
     seen = endpoint.seen
     if seen.is_finished and not has_presented(seen.messages):
         request = certificate_request(seen.messages)
         algorithms = listed(request.signature_algorithms if request else (), SIGNATURES, 20)
         return failed(
-            f"We could show none: our key can make none of the signatures asked for: {algorithms}.",
+            f"We could send none: our key makes none of the signatures asked for: {algorithms}.",
             "Use a key of another type, ECDSA P-256 for instance.",
         )
     if refusal := refusal_of(seen):
         hint = f" Look at what failed above: {join(endpoint.own_failures)}."
-        return failed(refusal.cause + (hint if endpoint.own_failures else ""), refusal.mend)
+        is_maybe_grpc = endpoint.plan.protocol is Protocol.HTTP and not seen.alpn
+        return failed(
+            refusal.cause + (hint if endpoint.own_failures else ""),
+            refusal.fix + (" It may be a gRPC port: ask with --grpc." if is_maybe_grpc else ""),
+        )
     if seen.answer:
         return ok("The server sent data after reading our certificate.")
     if seen.has_ticket or seen.hello_version != TLS_1_3:
@@ -90,17 +94,17 @@ def _required(endpoint: Endpoint) -> Finding:
         return failed(
             "THE CERTIFICATE IS NOT REQUIRED: the server asks for one and, shown none, answers "
             f"with HTTP status {response.status} all the same.",
-            "Make the server insist: nginx `ssl_verify_client on` instead of `optional`, Python "
+            "Make the server require it: nginx `ssl_verify_client on`, not `optional`, Python "
             "verify_mode=ssl.CERT_REQUIRED.",
         )
     if bare.answer or bare.has_ticket or bare.hello_version != TLS_1_3:
         return note(
-            "A client without certificate gets through the handshake. Whether it is turned away "
+            "A client without certificate gets through the handshake. Whether it is refused "
             "later, call by call, has to be tried"
             + (" with --http." if endpoint.plan.protocol is Protocol.ANY else "."),
         )
     return note(
-        "A client without certificate was not refused, but not answered either. To be sure, have "
+        "A client without certificate was not refused, and got no answer either. To be sure, have "
         "the server answer something: add --http or --grpc."
     )
 

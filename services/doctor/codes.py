@@ -72,30 +72,30 @@ def listed(numbers: Iterable[int], names: Mapping[int, str], limit: int = 4) -> 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An alert's name in the specification, what it means here, and what mends it."""
+    """An alert's name in the specification, what it means here, and how to fix it."""
 
     name: str
     meaning: str = ""
-    mend: str = ""
+    fix: str = ""
 
 
 _TRUST: Final = (
-    "Show a certificate from a CA that the server trusts and send the issuing CA with it; or have "
+    "Send a certificate from a CA that the server trusts, and the issuing CA with it; or have "
     "the server trust your CA."
 )
 
 ALERTS: Final[Mapping[int, Alert]] = {
-    0: Alert("close_notify", "it ended the connection in good order"),
+    0: Alert("close_notify", "it ended the connection as TLS prescribes"),
     10: Alert("unexpected_message", "it did not expect what we sent"),
     20: Alert("bad_record_mac", "the bytes were changed on the way, or the keys differ"),
     40: Alert(
         "handshake_failure",
-        "it found nothing in common with us, or, in TLS 1.2, was shown no certificate",
-        "Show a certificate (--identity); or see the server's log.",
+        "it found nothing in common with us, or, in TLS 1.2, received no certificate",
+        "Send a certificate (--identity); or see the server's log.",
     ),
     42: Alert(
         "bad_certificate",
-        "it takes our certificate for damaged or not yet valid, or did not say it better",
+        "it found our certificate damaged or not yet valid, or gave no better reason",
         "Look at the dates, here and on the server's clock, and in the server's log.",
     ),
     43: Alert(
@@ -112,7 +112,7 @@ ALERTS: Final[Mapping[int, Alert]] = {
     46: Alert(
         "certificate_unknown",
         "it does not accept our certificate, for a reason that has no alert of its own, such as a "
-        "name that the CA may not vouch for",
+        "name that the CA may not issue for",
         "See the server's log.",
     ),
     47: Alert("illegal_parameter", "it found a field of the handshake out of range"),
@@ -132,15 +132,15 @@ ALERTS: Final[Mapping[int, Alert]] = {
     70: Alert("protocol_version", "it speaks none of the TLS versions that we offer"),
     71: Alert("insufficient_security", "our ciphers or keys are too weak for it"),
     80: Alert("internal_error", "something is wrong on its side"),
-    86: Alert("inappropriate_fallback", "it takes our TLS version for a forced downgrade"),
+    86: Alert("inappropriate_fallback", "it treats our TLS version as a forced downgrade"),
     90: Alert("user_canceled", "it was told to stop"),
     109: Alert("missing_extension", "it misses a field in what we sent"),
     112: Alert("unrecognized_name", "it serves no host of the name that we asked for"),
     115: Alert("unknown_psk_identity", "it does not know the pre-shared key"),
     116: Alert(
         "certificate_required",
-        "it wants a client certificate, and was shown none",
-        "Show one: --identity FOLDER, --cert FILE or --pkcs12 FILE.",
+        "it requires a client certificate, and received none",
+        "Send one: --identity FOLDER, --cert FILE or --pkcs12 FILE.",
     ),
     120: Alert("no_application_protocol", "it speaks none of the protocols that we named (ALPN)"),
 }

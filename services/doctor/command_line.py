@@ -22,7 +22,7 @@ from doctor.files import Files, from_files, from_folder, from_pkcs12, load_roots
 from doctor.target import Target, parse_target
 
 OK, FAILED, USAGE, NOT_REACHED = range(4)
-_ON_THE_WAY: Final = ("net.name", "net.port")
+_NETWORK: Final = ("net.name", "net.port")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,19 +43,20 @@ def _check(options: argparse.Namespace) -> int:
     request = Request(
         roles=frozenset(map(Role, options.role)),
         name=options.name,
+        protocol=Protocol.GRPC if options.grpc else Protocol.ANY,
         is_strict=not options.not_strict,
     )
     return _report(check_files(files, request), options)
 
 
 def _connect(options: argparse.Namespace) -> int:
-    files = _files(options)
+    files = _files_with_key(options)
     examination = check_endpoint(_target(options), files, _live_request(options, files))
     return _report(examination, options)
 
 
 def _handshake(options: argparse.Namespace) -> int:
-    files = _files(options)
+    files = _files_with_key(options)
     seen = shake_hands(_target(options), files, _live_request(options, files))
     if seen.not_reached:
         print(f"{seen.target} cannot be reached: {seen.not_reached}.", file=sys.stderr)
@@ -75,7 +76,7 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
 
 
 def _report(examination: Examination, options: argparse.Namespace) -> int:
-    is_unreached = any(examination.result_of(each) is Result.FAILED for each in _ON_THE_WAY)
+    is_unreached = any(examination.result_of(each) is Result.FAILED for each in _NETWORK)
     code = NOT_REACHED if is_unreached else FAILED if examination.failures() else OK
     if options.json:
         report.print_json({"exit_code": code, **report.as_dict(examination)}, sys.stdout)
@@ -100,6 +101,14 @@ def _live_request(options: argparse.Namespace, files: Files | None) -> Request:
         is_strict=not options.not_strict,
         tls=TLS_VERSIONS.get(getattr(options, "tls", None) or ""),
     )
+
+
+def _files_with_key(options: argparse.Namespace) -> Files | None:
+    """Read what is to be shown to a server, which takes a key."""
+    files = _files(options)
+    if files and files.is_without_key:
+        raise UsageError(f"{files.certificate.path} holds no private key: give it with --key.")
+    return files
 
 
 def _files(options: argparse.Namespace) -> Files | None:
@@ -132,9 +141,9 @@ def _password(options: argparse.Namespace, files: Files) -> bytes | None:
 
 _DESCRIPTION: Final = """Finds out why mutual TLS does not work, from the client's side:
 
-  python -m doctor check FOLDER                          look at certificate files
-  python -m doctor connect HOST:PORT --identity FOLDER   go through a live endpoint
-  python -m doctor handshake HOST:PORT ...               show a handshake, message by message
+  doctor check FOLDER                          look at certificate files
+  doctor connect HOST:PORT --identity FOLDER   go through a live endpoint
+  doctor handshake HOST:PORT ...               show a handshake, message by message
 
 It works with any endpoint and any CA, and sends nothing to a server that it cannot verify. The
 password of a key is asked for, or read from a file or an environment variable.
@@ -150,9 +159,9 @@ _MAX_SECONDS: Final = 60.0
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser: one subcommand each for files, an endpoint and a handshake."""
+    """Return the parser, with a subcommand each for files, an endpoint and a handshake."""
     top = argparse.ArgumentParser(
-        prog="python -m doctor",
+        prog="doctor",
         description=_DESCRIPTION,
         epilog=_EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -166,7 +175,10 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         choices=[role.value for role in Role],
-        help="what the certificate has to be good for; default: what it says",
+        help="what the certificate is used for; default: what it says",
+    )
+    check.add_argument(
+        "--grpc", action="store_true", help="it is for gRPC, which refuses some kinds of keys"
     )
     for command in (
         _add(commands, "connect", "go through a live endpoint, step by step"),
@@ -227,7 +239,7 @@ def _add_files(command: argparse.ArgumentParser) -> None:
         "--ca",
         type=Path,
         metavar="FILE",
-        help="PEM: whom to trust; default: the folder's or PKCS #12's own CA, for a server the "
+        help="PEM: the CAs to trust; default: the folder's or PKCS #12's own CA, for a server the "
         "system's CAs",
     )
     files.add_argument("--pkcs12", type=Path, metavar="FILE", help="a .p12 or .pfx file")
@@ -279,7 +291,7 @@ def _password_from_environment(name: str) -> bytes:
 
 
 def _ask_password(path: Path) -> bytes | None:
-    """Ask the person at the terminal; None if there is none."""
+    """Ask at the terminal; None if there is no terminal."""
     if not sys.stdin.isatty():
         return None
     return getpass.getpass(f"Password of {path}: ").encode()

@@ -171,7 +171,7 @@ class _Conversation:
                 self._socket.settimeout(max(self._deadline - time.monotonic(), 0.001))
                 self._socket.sendall(data)
             except OSError:
-                pass  # whatever the other side has said is still to be read
+                pass  # what the other side sent is still to be read
 
     def _note(self, direction: Direction, data: bytes) -> None:
         """Record data, of which the message callback says nothing."""

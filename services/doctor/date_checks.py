@@ -16,7 +16,7 @@ def _dates(chain: Chain) -> Finding:
         if chain.now > end:
             return failed(
                 f"{describe(certificate)} expired {_span(chain.now - end)} ago, at {_time(end)}.",
-                "Have it issued again, then restart or reload whoever uses it.",
+                "Have it issued again, then restart or reload the programs that use it.",
             )
         if chain.now < begin:
             wait = begin - chain.now
@@ -26,8 +26,8 @@ def _dates(chain: Chain) -> Finding:
             )
             if wait <= _SKEW:
                 return failed(
-                    cause + " So near, it is most likely a clock that is wrong: this one, or "
-                    "that of whoever issued it.",
+                    cause + " That is so soon that a clock is probably wrong: this one, or the "
+                    "CA's.",
                     "Compare the clocks and set the wrong one.",
                     "date -u; timedatectl status",
                 )

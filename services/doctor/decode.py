@@ -130,7 +130,7 @@ def _certificate_request(message: Message) -> Iterator[Field]:
 def _certificate(message: Message) -> Iterator[Field]:
     found = certificates_in(message)
     if not found:
-        yield "certificates", "none: there is none to show"
+        yield "certificates", "none: we have none to send"
     for number, der in enumerate(found, 1):
         try:
             certificate = readable_certificate(der)
@@ -158,7 +158,7 @@ def _server_key_exchange(message: Message) -> Iterator[Field]:
 
 
 def _finished(message: Message) -> Iterator[Field]:
-    yield "proves", f"in {len(body_of(message))} bytes, that nobody changed anything on the way"
+    yield "proves", f"in {len(body_of(message))} bytes, that nothing was changed in transit"
 
 
 def _new_session_ticket(message: Message) -> Iterator[Field]:
@@ -186,7 +186,7 @@ def _alert(reader: Reader) -> Iterator[Field]:
 
 def _change_cipher_spec(message: Message) -> Iterator[Field]:
     if message.version == TLS_1_3:
-        yield "meaning", "none: for old boxes on the way (RFC 8446, appendix D.4)"
+        yield "meaning", "none: for old middleboxes (RFC 8446, appendix D.4)"
     else:
         yield "from here on", "the sender's messages are encrypted"
 

@@ -1,4 +1,4 @@
-"""An endpoint under examination: who is asked, by whom, and what it answered, with us and without.
+"""An endpoint under examination: how it is asked, and what it answered.
 
 All the checks of a live endpoint look at this record; none of them opens a connection but the last.
 """
@@ -26,7 +26,7 @@ from doctor.target import Target
 class Plan:
     """What to examine: `credentials` is None for a client that has no certificate.
 
-    `timeout` is in seconds, `roots` are whom to trust, `protocol` and `path` what to ask for.
+    `timeout` is in seconds, `roots` are the CAs to trust, `protocol` and `path` what to ask for.
     """
 
     target: Target
@@ -36,11 +36,12 @@ class Plan:
     path: str = "/"
     timeout: float = 5.0
     is_strict: bool = True
+    revocation_lists: tuple[x509.CertificateRevocationList, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What came of it. `seen` is the attempt with our certificate, `bare` that without one.
+    """What was seen. `seen` is the attempt with our certificate, `bare` that without one.
 
     `server` is what the server presented, unverified; `damage` says why it cannot be read.
     `not_loaded` says why OpenSSL did not take our certificate, so that we had none to show.

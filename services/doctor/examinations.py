@@ -20,15 +20,15 @@ from doctor.connection import converse
 from doctor.date_checks import DATE_CHECKS
 from doctor.endpoint import Plan, examine
 from doctor.errors import UsageError
-from doctor.file_checks import FILE_CHECKS
+from doctor.file_checks import FILE_CHECKS, REVOCATION_CHECKS
 from doctor.files import Files, system_roots
 from doctor.name_checks import NAME_CHECKS
 from doctor.network_checks import NETWORK_CHECKS
 from doctor.path_checks import PATH_CHECKS
 from doctor.purpose_checks import OID, PURPOSE_CHECKS
-from doctor.rehearsal import REHEARSAL, Credentials, verifying_client
-from doctor.server_checks import PRESENTED, VERIFIED
-from doctor.strength_checks import STRENGTH_CHECKS
+from doctor.rehearsal import REHEARSAL, STARTS, Credentials, Start, verifying_client
+from doctor.server_checks import PRESENTED, REVOKED, VERIFIED
+from doctor.strength_checks import GRPC_CHECKS, STRENGTH_CHECKS
 from doctor.strict_checks import STRICT_CHECKS
 from doctor.target import Target
 
@@ -47,7 +47,7 @@ CHAIN_CHECKS: Final[tuple[Check[Chain], ...]] = (
 @dataclass(frozen=True, slots=True)
 class Request:
     """How to examine: `roots` stand in if the files have no CA, `timeout` is in seconds, `roles`
-    are what the certificate has to be good for, and `tls` limits a handshake to one version."""
+    are what the certificate is used for, and `tls` limits a handshake to one version."""
 
     roots: tuple[x509.Certificate, ...] = ()
     roles: frozenset[Role] = frozenset()
@@ -64,6 +64,8 @@ def check_files(files: Files, request: Request) -> Examination:
     examination = Examination()
     if credentials := _check_own(examination, files, request, _OWN_STEPS):
         examination.run("The verdict", REHEARSAL, credentials, "own.")
+        if files.folder and not examination.failures():
+            examination.run("The verdict", STARTS, Start(files, credentials.chain.roles), "own.")
     return examination
 
 
@@ -81,12 +83,17 @@ def check_endpoint(target: Target, files: Files | None, request: Request) -> Exa
         request.path,
         request.timeout,
         request.is_strict,
+        _revocation_lists(examination, files),
     )
     endpoint = examine(plan, own_failures)
     examination.run("The way there", NETWORK_CHECKS, endpoint)
     examination.run("The server's certificate", PRESENTED, endpoint)
     examination.run("The server's certificate", _SERVER_STEPS, endpoint.server, "server.")
+    if request.protocol is Protocol.GRPC:
+        examination.run("The server's certificate", GRPC_CHECKS, endpoint.server, "server.")
     examination.run("The server's certificate", VERIFIED, endpoint)
+    if plan.revocation_lists:
+        examination.run("The server's certificate", REVOKED, endpoint)
     examination.run("Mutual", CLIENT_CHECKS, endpoint)
     examination.run("The call", CALL_CHECKS, endpoint)
     return examination
@@ -101,7 +108,7 @@ def shake_hands(target: Target, files: Files | None, request: Request) -> Attemp
         examination = Examination()
         if not (credentials := _check_own(examination, files, request, ())):
             finding = examination.failures()[0].finding
-            raise UsageError(f"{finding.detail} {finding.mend}")
+            raise UsageError(f"{finding.detail} {finding.fix}")
         try:
             credentials.load_into(context)
         except ssl.SSLError as error:
@@ -115,6 +122,8 @@ def _check_own(
 ) -> Credentials | None:
     """Look at the files and the certificate in them; return what they hold if it can be used."""
     examination.run("The files", FILE_CHECKS, files)
+    if files.revoked:
+        examination.run("The files", REVOCATION_CHECKS, files)
     is_loaded = examination.result_of("files.format") in {Result.OK, Result.NOTE}
     certificates = files.certificates if is_loaded else ()
     chain = Chain(
@@ -127,20 +136,22 @@ def _check_own(
         is_strict=request.is_strict,
     )
     examination.run("The certificate", steps, chain, "own.")
+    if request.protocol is Protocol.GRPC:
+        examination.run("The certificate", GRPC_CHECKS, chain, "own.")
     if examination.result_of("key.fits") is not Result.OK:
         return None
     return Credentials(chain, files.private_key)
 
 
 def _roles_of(certificates: tuple[x509.Certificate, ...]) -> frozenset[Role]:
-    """What a leaf says that it is for; both if it does not say, or says neither."""
+    """Return what a leaf says that it is for; both if it says neither."""
     usages = extension_of(certificates[0], x509.ExtendedKeyUsage) if certificates else None
     said = frozenset(role for role, oid in OID.items() if usages and oid in usages)
     return said or frozenset(Role)
 
 
 def _roots(files: Files | None, request: Request) -> tuple[x509.Certificate, ...]:
-    """Whom to trust as the server's CA. A CA file that cannot be read has failed a check before."""
+    """Return the CAs to trust for the server. A CA file that cannot be read has failed a check."""
     try:
         own = files.roots if files else ()
     except ValueError:
@@ -148,14 +159,25 @@ def _roots(files: Files | None, request: Request) -> tuple[x509.Certificate, ...
     return own or request.roots or system_roots()
 
 
+def _revocation_lists(
+    examination: Examination, files: Files | None
+) -> tuple[x509.CertificateRevocationList, ...]:
+    """Return the folder's revocation lists, if they can be used."""
+    is_usable = examination.result_of("files.revoked") is not Result.FAILED
+    try:
+        return files.revocation_lists if files and is_usable else ()
+    except ValueError:
+        return ()
+
+
 def _soften(check: Check[Chain]) -> Check[Chain]:
-    """Make a note of a failure: the CA given is the server's, and it may trust others for us."""
+    """Make a note of a failure: a server may trust another CA for its clients than its own."""
 
     def look(chain: Chain) -> Finding:
         finding = check.look(chain)
         if finding.result is not Result.FAILED:
             return finding
-        detail = f"{finding.detail} The CA given is the server's; whom it trusts may be another."
+        detail = f"{finding.detail} The CA given is the server's; for clients it may trust others."
         return replace(finding, result=Result.NOTE, detail=detail)
 
     return replace(check, look=look)

@@ -1,5 +1,6 @@
-"""What can be wrong with the files, before anybody looks at what they say."""
+"""What can be wrong with the files, before the certificates in them are examined."""
 
+import datetime as dt
 import shlex
 from typing import Final
 
@@ -7,11 +8,12 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtensionOID
 
-from doctor.checks import Check, Finding, failed, note, ok
+from doctor.checks import Check, Finding, failed, note, ok, skipped
 from doctor.files import CERTIFICATE, PRIVATE_KEY, File, Files, labels, what_it_is
 
-# What is mistaken for a certificate or a key, and what to do instead.
+# What is often given in place of a certificate or a key, and what to do.
 _MISTAKEN: Final = {
     "CERTIFICATE REQUEST": "a request for a certificate: send it to the CA, which gives you one",
     "NEW CERTIFICATE REQUEST": "a request for a certificate: send it to the CA",
@@ -22,6 +24,9 @@ _MISTAKEN: Final = {
     "X509 CRL": "a list of revoked certificates",
     "EC PARAMETERS": "the name of a curve, without a key",
 }
+
+
+_NO_KEY: Final = "no key was given: --key"
 
 
 def _readable(files: Files) -> Finding:
@@ -60,11 +65,13 @@ def _pem(files: Files) -> Finding:
             f"{files.ca.path} also holds a private key, and CA files are given away.",
             "Keep the key in a file of its own.",
         )
-    return ok(f"Certificates: {count}, and a private key.")
+    return ok(f"Certificates: {count}, and {'no' if files.is_without_key else 'a'} private key.")
 
 
 def _wanted(files: Files) -> list[tuple[File, str]]:
-    wanted = [(files.certificate, CERTIFICATE), (files.key, PRIVATE_KEY)]
+    wanted = [(files.certificate, CERTIFICATE)]
+    if not files.is_without_key:
+        wanted.append((files.key, PRIVATE_KEY))
     return [*wanted, (files.ca, CERTIFICATE)] if files.ca else wanted
 
 
@@ -116,6 +123,8 @@ def _pkcs12(files: Files) -> Finding:
 
 
 def _encrypted(files: Files) -> Finding:
+    if files.is_without_key:
+        return skipped(_NO_KEY)
     try:
         _ = files.private_key
     except TypeError:
@@ -168,14 +177,64 @@ def _public_bytes(holder: x509.Certificate | PrivateKeyTypes) -> bytes:
 
 
 def _permissions(files: Files) -> Finding:
+    if files.is_without_key:
+        return skipped(_NO_KEY)
     if files.key.mode & 0o077:
         return failed(
-            f"{files.key.path} is open to others (mode {files.key.mode:04o}): whoever reads it can "
-            "be you. mtls.identity, like ssh, does not use such a key.",
+            f"{files.key.path} is open to others (mode {files.key.mode:04o}): its readers can "
+            "impersonate its owner. mtls.identity, like ssh, does not use such a key.",
             "Take the rights away, and if others had time to read it, make a new key:",
             f"chmod 600 {files.key.word}",
         )
     return ok(f"Mode {files.key.mode:04o}.")
+
+
+def _revoked(files: Files) -> Finding:
+    file = files.revoked or files.certificate
+    path, now = file.path, dt.datetime.now(dt.UTC)
+    again = f"Fetch the list from the CA again, and put it at {path}."
+    command = f"openssl crl -in {file.word} -noout -issuer -lastupdate -nextupdate"
+    try:
+        lists = files.revocation_lists
+    except ValueError as error:
+        return failed(f"{path} cannot be read: {error}.", again)
+    authorities = (*files.certificates[1:], *files.roots)
+    for each in lists:
+        issuer = f'The list of "{each.issuer.rfc4514_string()}"'
+        if not any(_has_signed(authority, each) for authority in authorities):
+            return failed(
+                f"{issuer} in {path} is signed by none of the CAs in the chain and in the CA file.",
+                again,
+                command,
+            )
+        if any(extension.oid == ExtensionOID.DELTA_CRL_INDICATOR for extension in each.extensions):
+            return failed(
+                f"{issuer} is a delta list: what has changed since a complete one, and no more.",
+                "Fetch the complete list from the CA.",
+            )
+        if each.next_update_utc is None or each.next_update_utc < now:
+            due = each.next_update_utc or "a time that it does not give"
+            return failed(
+                f"{issuer} is out of date: the next one was due at {due}.", again, command
+            )
+        leaf = files.certificates[0]
+        if each.issuer == leaf.issuer and (
+            each.get_revoked_certificate_by_serial_number(leaf.serial_number) is not None
+        ):
+            return failed(
+                f"{issuer} names the certificate in {files.certificate.path}: it is revoked.",
+                "Have a new certificate issued, with a new key.",
+            )
+    return ok(f"Lists: {len(lists)}; the certificate is on none of them.")
+
+
+def _has_signed(authority: x509.Certificate, revocations: x509.CertificateRevocationList) -> bool:
+    if authority.subject != revocations.issuer:
+        return False
+    try:
+        return revocations.is_signature_valid(authority.public_key())  # type: ignore[arg-type]
+    except (TypeError, ValueError, UnsupportedAlgorithm):
+        return False
 
 
 FILE_CHECKS: Final = (
@@ -185,4 +244,8 @@ FILE_CHECKS: Final = (
     Check("key.encrypted", "The key can be opened", _encrypted, ("files.format",)),
     Check("key.fits", "The key belongs to the certificate", _fits, ("key.encrypted",)),
     Check("key.permissions", "Only its owner can read the key", _permissions, ("files.readable",)),
+)
+# Where there is such a list.
+REVOCATION_CHECKS: Final = (
+    Check("files.revoked", "The revocation list is usable", _revoked, ("files.format",)),
 )

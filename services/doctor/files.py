@@ -7,7 +7,7 @@ import stat
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
@@ -24,12 +24,16 @@ _MAX_FILE_BYTES: Final = 1024 * 1024  # a bundle with every public CA is a fifth
 
 # Certificate, key and CA by the names that programs give them; the first certificate found counts.
 _LAYOUTS: Final = (
-    ("key-pair.pem", "key-pair.pem", "ca-certificate.crt"),  # this project
-    ("certificate.crt", "private-key.pem", "ca-certificate.crt"),
-    ("tls.crt", "tls.key", "ca.crt"),  # Kubernetes, cert-manager
-    ("svid.0.pem", "svid.0.key", "bundle.0.pem"),  # SPIRE
-    ("fullchain.pem", "privkey.pem", "ca.crt"),  # certbot
+    ("key-pair.pem", "key-pair.pem", ("ca-certificate.crt",)),  # this project
+    ("certificate.crt", "private-key.pem", ("ca-certificate.crt",)),
+    ("tls.crt", "tls.key", ("ca.crt",)),  # cert-manager, and every TLS secret of Kubernetes
+    ("svid.pem", "svid_key.pem", ("bundle.pem", "svid_bundle.pem")),  # SPIRE's helper
+    ("svid.0.pem", "svid.0.key", ("bundle.0.pem",)),  # spire-agent api fetch -write
+    ("fullchain.pem", "privkey.pem", ("ca.crt",)),  # certbot, which also writes a cert.pem
+    ("cert.pem", "key.pem", ("ca.pem",)),  # Vault, by the templates of its agent
+    ("server.crt", "server.key", ("ca.crt",)),
 )
+_REVOKED: Final = "revoked.crl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ class File:
 class Files:
     """What was given on the command line. Certificate and key may be one file.
 
-    `ca` is None if none was given.
+    `ca`, `revoked` (revocation lists) and `folder` are None if there is none, and `is_without_key`
+    says that a certificate was given alone.
     """
 
     certificate: File
@@ -59,11 +64,19 @@ class Files:
     ca: File | None = None
     password: bytes | None = field(default=None, repr=False)
     is_pkcs12: bool = False
+    is_without_key: bool = False
+    revoked: File | None = None
+    folder: Path | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is a folder with this project's file names."""
+        return self.folder is not None and self.certificate.path.name == _LAYOUTS[0][0]
 
     @property
     def distinct(self) -> list[File]:
         """Each file once."""
-        given = [self.certificate, self.key, *([self.ca] if self.ca else [])]
+        given = [self.certificate, self.key, *filter(None, (self.ca, self.revoked))]
         return list({file.path: file for file in given}.values())
 
     @property
@@ -108,10 +121,24 @@ class Files:
 
     @cached_property
     def roots(self) -> tuple[x509.Certificate, ...]:
-        """Whom to trust: the CA file or else, with PKCS #12, what in it signs itself."""
+        """The CAs to trust: in the CA file or else, with PKCS #12, what in it signs itself."""
         if self.ca:
             return readable_certificates(self.ca.content)
         return tuple(self._roots_inside()) if self.is_pkcs12 else ()
+
+    @cached_property
+    def revocation_lists(self) -> tuple[x509.CertificateRevocationList, ...]:
+        """The revocation lists in the folder. Raises `ValueError`."""
+        if self.revoked is None:
+            return ()
+        found = tuple(
+            x509.load_pem_x509_crl(block)
+            for label, block in blocks(self.revoked.content)
+            if label == REVOCATION_LIST
+        )
+        if not found:
+            raise ValueError("there is no revocation list in it")
+        return found
 
     def _others(self) -> Iterator[pkcs12.PKCS12Certificate]:
         """The other certificates without the roots, which nobody sends."""
@@ -140,9 +167,13 @@ def read(path: Path) -> File:
 def from_folder(folder: Path, ca: Path | None) -> Files:
     """Read the identity in a folder; its own CA file counts unless `ca` is given."""
     layout = next((each for each in _LAYOUTS if _exists(folder / each[0])), _LAYOUTS[0])
-    certificate, key, own_ca = (folder / name for name in layout)
-    has_ca = layout is _LAYOUTS[0] or _exists(own_ca)  # not every program keeps one there
-    return from_files(certificate, key, ca or (own_ca if has_ca else None))
+    certificate, key, ca_names = folder / layout[0], folder / layout[1], layout[2]
+    own_ca = next((folder / each for each in ca_names if _exists(folder / each)), None)
+    if own_ca is None and layout is _LAYOUTS[0]:  # not every other program keeps one there
+        own_ca = folder / ca_names[0]
+    files = from_files(certificate, key, ca or own_ca)
+    revoked = folder / _REVOKED
+    return replace(files, folder=folder, revoked=read(revoked) if _exists(revoked) else None)
 
 
 def _exists(path: Path) -> bool:
@@ -154,10 +185,12 @@ def _exists(path: Path) -> bool:
 
 
 def from_files(certificate: Path, key: Path | None, ca: Path | None) -> Files:
-    """Read PEM files; without `key`, the key is in the certificate's file."""
+    """Read PEM files; without `key`, the key is in the certificate's file, if there is any."""
     first = read(certificate)
     second = read(key) if key and key != certificate else first
-    return Files(first, second, read(ca) if ca else None)
+    found = labels(first.content)
+    is_without_key = key is None and found != [] and all(PRIVATE_KEY not in each for each in found)
+    return Files(first, second, read(ca) if ca else None, is_without_key=is_without_key)
 
 
 def from_pkcs12(path: Path, ca: Path | None) -> Files:
@@ -183,7 +216,7 @@ def readable_certificates(pem: bytes) -> tuple[x509.Certificate, ...]:
     found = tuple(
         _readable(x509.load_pem_x509_certificate, block)
         for label, block in blocks(pem)[:_MAX_CERTIFICATES]
-        if label == CERTIFICATE
+        if label in {CERTIFICATE, f"X509 {CERTIFICATE}"}
     )
     if not found:
         raise ValueError("there is no certificate in it")
@@ -196,7 +229,7 @@ def readable_certificate(der: bytes) -> x509.Certificate:
 
 
 def _readable(load: Callable[[bytes], x509.Certificate], content: bytes) -> x509.Certificate:
-    """Read at once all that the library would parse only later, when nobody expects an error."""
+    """Parse everything at once: later, an error would come where none is expected."""
     with warnings.catch_warnings():
         # Serial numbers that are not positive: against the rules, and found in trust stores.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
@@ -226,7 +259,7 @@ def _readable_system_roots() -> Iterator[x509.Certificate]:
         files = sorted(Path(paths.capath).glob("*.0"))[:_MAX_CERTIFICATES]
     for file in files:
         for _, block in blocks(file.read_bytes()):
-            with suppress(ValueError):  # a public root with an oddity is none of our concern
+            with suppress(ValueError):  # a public root that cannot be read is left out
                 yield _readable(x509.load_pem_x509_certificate, block)
 
 
@@ -234,6 +267,7 @@ _BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", 
 
 CERTIFICATE: Final = "CERTIFICATE"
 PRIVATE_KEY: Final = "PRIVATE KEY"
+REVOCATION_LIST: Final = "X509 CRL"
 
 # By the first bytes of a file that has no PEM block: what it is, and what makes PEM of it.
 _INSTEAD: Final[tuple[tuple[bytes, str, str], ...]] = (

@@ -53,7 +53,7 @@ _HEADER_BYTES: Final = 4  # type and length
 
 @dataclass(frozen=True, slots=True)
 class CertificateRequest:
-    """What a server wants to see of its clients; no `authorities` means: of whatever CA."""
+    """What a server asks of its clients; no `authorities` means that it names no CA."""
 
     authorities: tuple[DistinguishedName, ...]
     signature_algorithms: tuple[int, ...]
@@ -126,7 +126,7 @@ def alerts(messages: Iterable[Message], direction: Direction) -> list[int]:
 
 
 def server_certificates(messages: Iterable[Message]) -> tuple[bytes, ...] | None:
-    """Return what the server presented, in DER; None if it got as far as that never."""
+    """Return what the server presented, in DER; None if it never got that far."""
     for message in of_kind(messages, Direction.RECEIVED, Kind.CERTIFICATE):
         try:
             return certificates_in(message)
@@ -152,7 +152,7 @@ def has_presented(messages: Iterable[Message]) -> bool:
 
 
 def version_chosen(messages: Iterable[Message]) -> int:
-    """Return the number of the TLS version that the server chose; 0 if it did not come to that.
+    """Return the number of the TLS version that the server chose; 0 if it chose none.
 
     A hello's own version field says 1.2 for ever; 1.3 is chosen in an extension (RFC 8446, 4.2.1).
     """

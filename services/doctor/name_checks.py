@@ -1,4 +1,4 @@
-"""Is the certificate for the one who is dialled (RFC 9525)."""
+"""Is the certificate for the name that is dialled (RFC 9525)."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ from doctor.names import address_of, covers, names_of
 def _name(chain: Chain) -> Finding:
     names = names_of(chain.leaf)
     if not chain.name or Role.SERVER not in chain.roles:
-        return skipped(f"nobody is dialled here; its names: {names}")
+        return skipped(f"no name is dialled here; its names: {names}")
     if covers(names, chain.name):
         return ok(f'"{chain.name}" is one of its names: {names}.')
     kind, cause = "DNS", f'It is not for "{chain.name}". Its names: {names}.'
@@ -50,7 +50,9 @@ def _spiffe(chain: Chain) -> Finding:
     try:
         return ok(str(spiffe_id_of(chain.leaf)))
     except (CertificateError, SpiffeIdError) as error:
-        return note(f"No SPIFFE ID, which only matters to who uses them (we do): {error}")
+        return note(
+            f"It has no SPIFFE ID, which only programs that use SPIFFE need, such as mtls: {error}"
+        )
 
 
 NAME_CHECKS: Final = (

@@ -1,4 +1,4 @@
-"""Before any certificate: is there a server, and does it speak TLS."""
+"""Before any certificate: is there a server, and does it speak TLS?"""
 
 import shlex
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _TLS_1_2: Final = 0x0303
 
 # By its first bytes: what answers a ClientHello otherwise than with TLS.
 _NOT_TLS: Final[tuple[tuple[bytes, str, str], ...]] = (
-    (b"HTTP/", "plaintext HTTP", "http://"),
+    (b"HTTP/", "plaintext HTTP (of a web server, or a gRPC port without TLS)", "http://"),
     (b"<", "plaintext HTTP, in its oldest form", "http://"),
     (b"SSH-", "SSH", "ssh -p"),
     (b"220", "SMTP or FTP, which begins in plaintext (STARTTLS)", ""),
@@ -34,7 +34,7 @@ def _name(endpoint: Endpoint) -> Finding:
     target, obstacle = endpoint.plan.target, endpoint.seen.not_reached
     if obstacle and obstacle.obstacle is Obstacle.UNKNOWN_NAME:
         return failed(
-            f"{target.host!r} is no name that this machine can look up: {obstacle}.",
+            f"{target.host!r} is not a name that this machine can look up: {obstacle}.",
             "Correct the name, or look it up where it is known: a container's name is known only "
             "in its network.",
             f"getent hosts {shlex.quote(target.host)}",
@@ -44,15 +44,15 @@ def _name(endpoint: Endpoint) -> Finding:
 
 _NO_CONNECTION: Final[Mapping[Obstacle, tuple[str, str]]] = {
     Obstacle.REFUSED: (
-        "Nobody listens there: the machine answers, and refuses the connection.",
+        "Nothing listens there: the machine answers, and refuses the connection.",
         "Start the server, or correct the port, or publish it if it runs in a container.",
     ),
     Obstacle.TIMEOUT: (
-        "Nothing answers: a firewall drops the packets, or the address is nobody's.",
-        "Correct the address, or open the port on the way.",
+        "Nothing answers: a firewall drops the packets, or no machine has the address.",
+        "Correct the address, or open the port in the firewall.",
     ),
     Obstacle.UNREACHABLE: (
-        "There is no way to that address.",
+        "There is no route to that address.",
         "Correct the address, or join its network.",
     ),
 }
@@ -62,10 +62,10 @@ def _port(endpoint: Endpoint) -> Finding:
     target, not_reached = endpoint.plan.target, endpoint.seen.not_reached
     if not_reached is None:
         return ok(f"Port {target.port} of {endpoint.seen.address} is open.")
-    cause, mend = _NO_CONNECTION[not_reached.obstacle]
+    cause, fix = _NO_CONNECTION[not_reached.obstacle]
     return failed(
         f"{cause} ({target}: {not_reached}) This has nothing to do with certificates.",
-        mend,
+        fix,
         f"ss -ltn 'sport = :{target.port}'",
     )
 
@@ -84,7 +84,7 @@ def _spoken(endpoint: Endpoint) -> Finding:
             )
     if first[3:5] == _HTTP2_SETTINGS:
         return failed(
-            "What answers is HTTP/2 in plaintext, as of a gRPC server without TLS.",
+            "What answers is HTTP/2 in plaintext: it may be a gRPC port without TLS.",
             "Turn TLS on at the server, or dial the port where it is on.",
         )
     if first:
@@ -94,14 +94,15 @@ def _spoken(endpoint: Endpoint) -> Finding:
         )
     if seen.ending is Ending.SILENT:
         return failed(
-            f"The port is open, and in {endpoint.plan.timeout:g} seconds nothing was said: "
+            f"The port is open, and in {endpoint.plan.timeout:g} seconds nothing came: "
             "a server that waits for something other than TLS, or one that hangs.",
             "Dial the port where the server speaks TLS; or see what the server does.",
         )
     return failed(
-        "The connection was closed on our first message, without a word. It may be a server that "
-        "speaks no TLS, a TLS server that wants neither TLS 1.2 nor 1.3 (gRPC says no more), or a "
-        "proxy with nobody behind it. From here these cannot be told apart.",
+        "The connection was closed on our first message, without an answer. It may be a server "
+        "that speaks no TLS, a gRPC server without TLS, a TLS server that wants neither TLS 1.2 "
+        "nor 1.3 (gRPC says no more), or a proxy with no server behind it. From here these "
+        "cannot be told apart.",
         "See the server's log.",
     )
 
@@ -114,7 +115,7 @@ def _version(endpoint: Endpoint) -> Finding:
     if seen.hello_version == TLS_1_3:
         return ok(f"{version} {seen.cipher}".strip())
     return note(
-        f"{version}: still sound, but certificates cross the network in clear, ours too.",
+        f"{version}: still secure, but certificates cross the network in clear, ours too.",
         "Allow TLS 1.3 at the server. Our own endpoints speak nothing older.",
     )
 
@@ -146,7 +147,8 @@ def _alpn(endpoint: Endpoint) -> Finding:
     if protocol is Protocol.HTTP:
         return note(
             "The server chose no protocol, which goes for HTTP/1.1. A gRPC server does so "
-            "too when it is asked for HTTP/1.1, and hangs up."
+            "too when it is asked for HTTP/1.1, and hangs up.",
+            "If this may be a gRPC port, ask with --grpc.",
         )
     return note("The server chose none of h2 and http/1.1: it may speak something else.")
 

@@ -38,7 +38,7 @@ def _order(chain: Chain) -> Finding:
             "cat leaf.crt issuing-ca.crt > chain.crt",
         )
     if issuers and is_issued_by(issuers[-1], issuers[-1]):
-        return note("The root is sent too: needless, since whoever verifies has it already.")
+        return note("The root is sent too. It is not needed: the other side must have it already.")
     return ok(_listed(chain))
 
 
@@ -54,7 +54,7 @@ def _reaches_root(chain: Chain) -> Finding:
     if signer := _signer_that_is_not_named(chain):
         return failed(
             f"The key of {describe(signer)} signed {describe(last)}, whose authorityKeyIdentifier "
-            "names another certificate: the CA's certificate has been made anew, with another "
+            "names another certificate: the CA's certificate was made again, with another "
             "subjectKeyIdentifier or serial number. OpenSSL finds no issuer.",
             f"Have {describe(last)} issued again, or give the CA certificate that it names.",
             "openssl x509 -in chain.crt -noout -ext authorityKeyIdentifier; "
@@ -63,9 +63,9 @@ def _reaches_root(chain: Chain) -> Finding:
     if signs_itself(last):
         if last in chain.roots:
             return ok(f"It ends at {describe(last)}.")
-        cause = f"It ends at {describe(last)}, which signs itself and is not among the CAs given."
+        cause = f"It ends at {describe(last)}, which signs itself and is not one of the CAs given."
         if any(root.subject == last.subject for root in chain.roots):
-            cause += " One of the same name is, with another key: the CA has been made anew."
+            cause += " One of the same name is, with another key: the CA was made again."
         return _foreign(chain, cause)
     if last in chain.roots:
         return failed(
@@ -78,12 +78,12 @@ def _reaches_root(chain: Chain) -> Finding:
         return _foreign(
             chain,
             f"{describe(last)} names {issuer} as its issuer, but the key of the CA of that name "
-            "that was given did not sign it: the CA has been made anew, or is another's.",
+            "that was given did not sign it: the CA was made again, or it is another CA.",
         )
     return failed(
         f"The certificate of {issuer}, which issued {describe(last)}, is missing: "
         "an incomplete chain, or a certificate of another CA.",
-        f"Add the issuing CA behind the leaf in {chain.source}. If {issuer} is a CA that you do "
+        f"Add the issuing CA after the leaf in {chain.source}. If {issuer} is a CA that you do "
         "not know, the certificate is not from yours.",
         _fetch_issuer(last) or "cat leaf.crt issuing-ca.crt > chain.crt",
     )
@@ -118,12 +118,12 @@ def _fetch_issuer(certificate: x509.Certificate) -> str:
             and isinstance(location, x509.UniformResourceIdentifier)
             and location.value.startswith(("http://", "https://"))
         ):
-            address = shlex.quote(location.value)  # whoever made the certificate chose it
+            address = shlex.quote(location.value)  # the maker of the certificate chose it
             return f"curl -s {address} | openssl x509 -inform DER >> chain.crt"
     return ""
 
 
 PATH_CHECKS: Final = (
-    Check("order", "The leaf comes first, and behind each certificate its issuer", _order),
+    Check("order", "The leaf comes first, and after each certificate its issuer", _order),
     Check("root", "The chain is complete and reaches the CA given", _reaches_root),
 )

@@ -43,9 +43,9 @@ def _purpose(chain: Chain) -> Finding:
                 )
     if usages is None:
         return note(
-            "The leaf has no extended key usage. TLS libraries take that for any purpose "
+            "The leaf has no extended key usage. TLS libraries accept that for any purpose "
             "(RFC 5280, section 4.2.1.12), so a server's certificate is a client's too; "
-            "careful programs, mtls.peer among them, refuse it.",
+            "careful programs, mtls among them, refuse it.",
             reissue(f"extendedKeyUsage = {_wanted(chain)}"),
         )
     return ok(join(_usage_names(usages)))

@@ -1,4 +1,4 @@
-"""What OpenSSL itself thinks of a certificate: handshakes in memory, before anybody is dialled."""
+"""What OpenSSL says about a certificate, in a handshake in memory; and whether mtls loads it."""
 
 import datetime as dt
 import ssl
@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from mtls.certificates import Role
+from mtls.identity import IdentityError, load_identity
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -21,7 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from doctor.chain import Chain
-from doctor.checks import Check, Finding, failed, ok, skipped
+from doctor.checks import Check, Finding, failed, note, ok, skipped
+from doctor.files import Files
 from doctor.names import covers, is_host_name, names_of
 
 _FLIGHTS: Final = 8  # a handshake in memory takes three
@@ -39,7 +41,7 @@ class Credentials:
         """Give them to a TLS context. Raises `ssl.SSLError` if OpenSSL does not take them.
 
         Python loads keys from files only, so for a moment there is one: encrypted, in a folder
-        that nobody else can enter.
+        that no other user can open.
         """
         password = token_hex(32)
         pem = self.key.private_bytes(
@@ -87,14 +89,36 @@ def _rehearse(credentials: Credentials) -> Finding:
         try:
             words = _verdict(credentials, role, dialled)
         except ssl.SSLError as error:
-            words = f"it cannot even be loaded: {error.reason}"
+            words = f"it cannot be loaded: {error.reason}"
         if words:
             return failed(
                 f"As a {role.name.lower()}'s certificate OpenSSL refuses it: {words.rstrip('.')}.",
-                "Fix what failed above, of which this is the sum; else this is the cause.",
+                "Fix what failed above. If nothing failed there, this is the cause.",
             )
         said.append(f"a {role.name.lower()}'s")
-    return ok(f"It takes it as {' and '.join(said)}.") if said else skipped("no role to rehearse")
+    return ok(f"It accepts it as {' and '.join(said)}.") if said else skipped("no role to rehearse")
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The folder that a service would start with, in these roles."""
+
+    files: Files
+    roles: frozenset[Role]
+
+
+def _start(start: Start) -> Finding:
+    if start.files.folder is None:
+        return skipped("no folder was given")
+    try:
+        identity = load_identity(start.files.folder, roles=start.roles)
+    except IdentityError as error:
+        found = failed if start.files.is_ours else note
+        return found(
+            f"It does not: {error}",
+            "Do what this says; other programs may take the files as they are.",
+        )
+    return ok(f"It starts as {identity.spiffe_id}.")
 
 
 def _name_to_dial(leaf: x509.Certificate) -> str:
@@ -149,3 +173,7 @@ def _stand_in(now: dt.datetime) -> Credentials:
 
 
 REHEARSAL: Final = (Check("openssl", "OpenSSL accepts it, in a handshake with itself", _rehearse),)
+# What `mtls` itself says, when nothing else has failed.
+STARTS: Final = (
+    Check("starts", "A service that is built with mtls starts with it", _start, ("openssl",)),
+)

@@ -46,8 +46,8 @@ def _paragraph(checked: Checked, out: TextIO) -> str:
         mark = f"\033[{colour}m{mark}\033[0m"
     lines = [f"  {mark} {checked.claim} ({checked.id})"]
     lines += _wrap(finding.detail)
-    if finding.mend:
-        lines += _wrap(f"Mend: {finding.mend}")
+    if finding.fix:
+        lines += _wrap(f"Fix: {finding.fix}")
     if finding.command:  # in one line, however long, so that it can be copied
         lines.append(f"{_INDENT}  $ {printable(finding.command)}")
     return "\n".join(lines)
@@ -66,7 +66,7 @@ def _wrap(text: str) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Replace what could steer a terminal: names and errors come from the other side."""
+    """Replace what could control a terminal: names and errors come from the other side."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
@@ -94,7 +94,7 @@ def as_dict(examination: Examination) -> dict[str, Any]:
                 "claim": checked.claim,
                 "result": checked.finding.result.value,
                 "detail": checked.finding.detail,
-                "mend": checked.finding.mend,
+                "fix": checked.finding.fix,
                 "command": checked.finding.command,
             }
             for section in examination.sections.values()

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from doctor.chain import describe
 from doctor.checks import Check, Finding, failed, ok, skipped
 from doctor.codes import alert_named
 from doctor.endpoint import Endpoint
@@ -29,7 +30,7 @@ def _verified(endpoint: Endpoint) -> Finding:
     if seen.verdict:
         return failed(
             f"OpenSSL refuses it: {seen.verdict.rstrip('.')}. We sent it nothing more.",
-            "Fix what failed above, of which this is the sum; else this is the cause.",
+            "Fix what failed above. If nothing failed there, this is the cause.",
         )
     if not seen.has_verified:
         return skipped(f"the handshake ended before it: {seen.error or seen.ending}")
@@ -39,6 +40,21 @@ def _verified(endpoint: Endpoint) -> Finding:
 PRESENTED: Final = (
     Check("server.presented", "It presents a certificate", _presented, ("tls.version",)),
 )
+
+
+def _revoked(endpoint: Endpoint) -> Finding:
+    for certificate in endpoint.server.certificates:
+        for each in endpoint.plan.revocation_lists:
+            if each.issuer == certificate.issuer and (
+                each.get_revoked_certificate_by_serial_number(certificate.serial_number)
+            ):
+                return failed(
+                    f"{describe(certificate)} is on the revocation list in our folder.",
+                    "Have a new certificate issued for the server, with a new key.",
+                )
+    return ok("None of its certificates is on the revocation list in our folder.")
+
+
 VERIFIED: Final = (
     Check(
         "server.verified",
@@ -46,4 +62,8 @@ VERIFIED: Final = (
         _verified,
         ("server.presented", "files.format"),
     ),
+)
+# Where our folder has such a list.
+REVOKED: Final = (
+    Check("server.revoked", "It has not been revoked", _revoked, ("server.presented",)),
 )

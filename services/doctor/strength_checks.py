@@ -33,9 +33,28 @@ def _keys(chain: Chain) -> Finding:
         said.append(kind)
     if rare:
         return note(rare)
-    if "an Ed25519 key" in said or "an Ed448 key" in said:
-        return note(f"{', '.join(said)}: gRPC (BoringSSL) and browsers do not take Edwards curves.")
+    if isinstance(chain.leaf.public_key(), ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
+        return note(f"{', '.join(said)}: gRPC (BoringSSL) and browsers do not take such a leaf.")
     return ok(", ".join(said))
+
+
+def _for_grpc(chain: Chain) -> Finding:
+    _, kind = _judge(chain.leaf)
+    match chain.leaf.public_key():
+        case rsa.RSAPublicKey():
+            is_known = True
+        case ec.EllipticCurvePublicKey(curve=curve):
+            is_known = curve.name in {"secp256r1", "secp384r1"}
+        case _:
+            is_known = False
+    if is_known:
+        return ok(f"{describe(chain.leaf)} has {kind}.")
+    return failed(
+        f"{describe(chain.leaf)} has {kind}. gRPC (BoringSSL) serves RSA, P-256 and P-384 leaves "
+        "only, and accepts no others from clients: every handshake fails.",
+        "Make a new key, ECDSA P-256 for instance, and have a certificate issued for it.",
+        _NEW_KEY,
+    )
 
 
 def _is_short(certificate: x509.Certificate) -> bool:
@@ -74,7 +93,7 @@ def _signatures(chain: Chain) -> Finding:
     names = set()
     for certificate in chain.path:
         if is_issued_by(certificate, certificate):
-            continue  # a root is trusted for being there, whatever it is signed with
+            continue  # a root is trusted because it is in the CA file, not for its signature
         name = _hash_name(certificate)
         if name in {"sha1", "md5"}:
             return failed(
@@ -101,3 +120,5 @@ STRENGTH_CHECKS: Final = (
     Check("strength", "The keys are long enough", _keys),
     Check("signature", "The signatures are not made with SHA-1 or MD5", _signatures),
 )
+# For gRPC alone.
+GRPC_CHECKS: Final = (Check("grpc", "gRPC can use the leaf's key", _for_grpc, ("strength",)),)

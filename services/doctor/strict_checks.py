@@ -1,7 +1,7 @@
-"""RFC 5280 to the letter: what Python 3.13 refuses by default and many libraries let pass.
+"""RFC 5280 to the letter: what Python 3.13 refuses by default and many libraries accept.
 
-The rules are those of OpenSSL's X509_V_FLAG_X509_STRICT; like there, they are for what a CA has
-issued, not for a lone certificate that signs itself.
+The rules are those of OpenSSL's X509_V_FLAG_X509_STRICT; as there, they apply to what a CA has
+issued, not to a certificate that signs itself.
 """
 
 from collections.abc import Callable
@@ -69,7 +69,7 @@ def _is_named(certificate: x509.Certificate) -> bool:
     return not _is_ca(certificate) and _is_critical(certificate, x509.SubjectAlternativeName)
 
 
-# What must hold, what is wrong if it does not, and the extension that mends it.
+# What must hold, what is wrong if it does not, and the extension that fixes it.
 _IDENTIFIERS: Final[tuple[Rule, ...]] = (
     (
         _has_subject_key_identifier,

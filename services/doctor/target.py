@@ -1,9 +1,11 @@
-"""Whom to examine, and reaching it by TCP."""
+"""The server under examination, and the TCP connection to it."""
 
 import ipaddress
+import shlex
 import socket
 from dataclasses import dataclass
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from mtls.errors import MtlsError
 
@@ -40,10 +42,10 @@ class Target:
 
 
 class NotReached(MtlsError):
-    """There is no TCP connection; the words are the system's."""
+    """There is no TCP connection; the message is the system's."""
 
-    def __init__(self, obstacle: Obstacle, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, obstacle: Obstacle, message: str) -> None:
+        super().__init__(message)
         self.obstacle = obstacle
 
 
@@ -53,6 +55,8 @@ def _with_port(host: str, port: int) -> str:
 
 def parse_target(text: str, name: str = "") -> Target:
     """Read HOST:PORT; an IPv6 address stands in brackets. Raises `ValueError`."""
+    if "://" in text:
+        raise ValueError(_instead_of_url(text))
     host, _, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = str(ipaddress.IPv6Address(host[1:-1]))
@@ -63,8 +67,16 @@ def parse_target(text: str, name: str = "") -> Target:
     try:
         name = (name or host).encode("idna").decode("ascii")
     except UnicodeError as error:  # a label that is empty or longer than 63 characters
-        raise ValueError(f"{name or host!r} is no host name") from error
+        raise ValueError(f"{name or host!r} is not a host name") from error
     return Target(host, int(port), name)
+
+
+def _instead_of_url(url: str) -> str:
+    """Say what to give in place of a URL. Raises `ValueError` for a port that is no number."""
+    parts = urlsplit(url)
+    port = parts.port or (80 if parts.scheme == "http" else 443)
+    path = f", and its path with --http --path {shlex.quote(parts.path)}" if parts.path else ""
+    return f"it is a URL; give {_with_port(parts.hostname or 'HOST', port)} instead{path}"
 
 
 def dial(target: Target, seconds: float) -> socket.socket:

@@ -55,7 +55,7 @@ def events_of(attempt: Attempt) -> Iterator[Event]:
 
 
 def _step_of(message: Message, now: Step) -> Step:
-    """Place a message; the steps only ever go forward, so what is said twice stays where it is."""
+    """Return the step of a message. Steps only go forward, so a repeated message keeps its step."""
     if message.content_type is ContentType.DATA:
         return Step.DATA
     if message.content_type is ContentType.ALERT:
@@ -77,12 +77,12 @@ def _step_of_alert(message: Message, now: Step) -> Step:
 
 
 def is_complete(attempt: Attempt) -> bool:
-    """Whether the handshake was finished, and the server did not turn us away after it."""
+    """Whether the handshake was finished, and the server did not refuse us after it."""
     return attempt.is_finished and refusal_of(attempt) is None
 
 
 def outcome_of(attempt: Attempt, step: Step) -> str:
-    """Say what came of a step that no message tells; empty if there is nothing to say."""
+    """Return the outcome of a step for which there is no message; empty if there is none."""
     return _OUTCOMES[step](attempt) if step in _OUTCOMES else ""
 
 
@@ -90,7 +90,7 @@ def _client_verifies(attempt: Attempt) -> str:
     if attempt.verdict:
         return f"refused: {attempt.verdict}"
     if attempt.has_verified:
-        return f'in order: chain, dates, purpose, and the name "{attempt.target.server_hostname}"'
+        return f'valid: chain, dates, purpose, and the name "{attempt.target.server_hostname}"'
     return "not reached"
 
 
@@ -99,7 +99,7 @@ def _client_presents(attempt: Attempt) -> str:
         return "not reached"
     if certificate_request(attempt.messages) is None:
         return "left out: the server did not ask. This is TLS, not mutual TLS"
-    return "" if has_presented(attempt.messages) else "asked, and there is nothing to show"
+    return "" if has_presented(attempt.messages) else "asked, and we have none to send"
 
 
 def _server_verifies(attempt: Attempt) -> str:

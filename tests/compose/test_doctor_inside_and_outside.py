@@ -33,10 +33,17 @@ def environment_of(project: Project) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="module")
+def built(project: Project) -> Project:
+    """The project with the doctor's image, which `up` does not build."""
+    project.compose("build", "doctor")
+    return project
+
+
 def doctor(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the doctor's container; the options of `docker compose run` come first."""
     return subprocess.run(
-        ["docker", "compose", "run", "--build", "--rm", "--no-TTY", *arguments],
+        ["docker", "compose", "run", "--rm", "--no-TTY", *arguments],
         cwd=project.folder,
         env=environment_of(project),
         check=False,
@@ -84,8 +91,8 @@ def test_up_does_not_start_it(project: Project) -> None:
     assert "doctor" not in project.containers()
 
 
-def test_its_image_holds_its_code_and_the_library(project: Project) -> None:
-    listing = doctor(project, "--entrypoint", "ls", "doctor", "/app").stdout
+def test_its_image_holds_its_code_and_the_library(built: Project) -> None:
+    listing = doctor(built, "--entrypoint", "ls", "doctor", "/app").stdout
     assert set(listing.split()) - {"__pycache__"} == {"doctor", "mtls"}
 
 
@@ -93,7 +100,7 @@ def test_its_image_holds_its_code_and_the_library(project: Project) -> None:
     ("path", "error"),
     [("/app", "EROFS"), ("/certs/identity", "EROFS"), ("/given", "EROFS"), ("/tmp", "")],  # noqa: S108
 )
-def test_it_can_write_nowhere_but_in_memory(project: Project, path: str, error: str) -> None:
+def test_it_can_write_nowhere_but_in_memory(built: Project, path: str, error: str) -> None:
     """Not even as root, and with no right that root would have."""
     program = """
 import errno, json, pathlib, sys
@@ -106,9 +113,9 @@ else:
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(json.dumps([error, int(status["CapEff"], 16), int(status["NoNewPrivs"])]))
 """
-    given = f"{project.folder}/certs/client/viewer:/given:ro"
+    given = f"{built.folder}/certs/client/viewer:/given:ro"
     ran = doctor(
-        project, "--user", "0", "--volume", given, "--entrypoint", "python",
+        built, "--user", "0", "--volume", given, "--entrypoint", "python",
         "doctor", "-c", program, path,
     )  # fmt: skip
     assert json.loads(ran.stdout or "null") == [error, 0, 1], ran.stderr

@@ -62,7 +62,7 @@ def refused(
 
 
 # gRPC sends no alert, so there the cause is what the doctor found in our own files.
-SILENT = "closed the connection without a word"
+SILENT = "closed the connection without an alert"
 
 
 def test_names_an_expired_certificate(
@@ -72,20 +72,20 @@ def test_names_an_expired_certificate(
     issued = running[0].authority.issue(
         identity_named("probe"), not_before=now - 3 * HOUR, not_after=now - HOUR
     )
-    failed, words = refused(tmp_path, running, endpoint, issued)
+    failed, cause = refused(tmp_path, running, endpoint, issued)
     assert failed == ["own.dates", "client.accepted"]
-    assert (SILENT if "--grpc" in endpoint[1] else "alert certificate_expired") in words
-    assert "Look at what failed above: own.dates" in words
+    assert (SILENT if "--grpc" in endpoint[1] else "alert certificate_expired") in cause
+    assert "Look at what failed above: own.dates" in cause
 
 
 def test_names_the_wrong_purpose(
     running: Running, endpoint: tuple[str, list[str]], tmp_path: Path
 ) -> None:
     issued = running[0].authority.issue(identity_named("probe"), ekus=[SERVER])
-    failed, words = refused(tmp_path, running, endpoint, issued)
+    failed, cause = refused(tmp_path, running, endpoint, issued)
     assert failed[0] == "own.purpose"
     assert failed[-1] == "client.accepted"
-    assert (SILENT if "--grpc" in endpoint[1] else "alert unsupported_certificate") in words
+    assert (SILENT if "--grpc" in endpoint[1] else "alert unsupported_certificate") in cause
 
 
 def test_names_a_certificate_of_another_ca(
@@ -93,12 +93,12 @@ def test_names_a_certificate_of_another_ca(
 ) -> None:
     """The CA given verifies the server, so that ours is from another is a note with the cause."""
     issued = Authority.create().issue(identity_named("probe"))
-    failed, words = refused(tmp_path, running, endpoint, issued)
+    failed, cause = refused(tmp_path, running, endpoint, issued)
     assert failed == ["client.accepted"]
-    assert (SILENT if "--grpc" in endpoint[1] else "alert unknown_ca") in words
+    assert (SILENT if "--grpc" in endpoint[1] else "alert unknown_ca") in cause
     found = connect(endpoint[0], "--identity", tmp_path)
     assert found.result("own.root") == "note"
-    assert "the CA has been made anew" in found.detail("own.root")
+    assert "the CA was made again" in found.detail("own.root")
 
 
 def test_a_client_without_certificate_learns_that_one_is_required(
@@ -108,8 +108,8 @@ def test_a_client_without_certificate_learns_that_one_is_required(
     found = connect(address, *how, "--ca", running[0].certs / "probe/ca-certificate.crt")
     assert (found.code, found.failed) == (0, [])
     assert found.result("client.accepted") == "skipped"
-    words = SILENT if "--grpc" in how else "alert certificate_required"
-    assert words in found.detail("client.required")
+    cause = SILENT if "--grpc" in how else "alert certificate_required"
+    assert cause in found.detail("client.required")
 
 
 def test_names_the_names_that_a_server_has(
@@ -125,8 +125,8 @@ def test_names_the_names_that_a_server_has(
     assert found.result("client.accepted") == "skipped"
     assert found.result("client.asked") == "ok"  # seen although we did not go on
 
-    mended = connect(f"127.0.0.1:{port}", *how, "--identity", probe, "--name", "localhost")
-    assert mended.failed == []
+    fixed = connect(f"127.0.0.1:{port}", *how, "--identity", probe, "--name", "localhost")
+    assert fixed.failed == []
 
 
 def test_a_server_that_we_refuse_is_told_so(running: Running) -> None:
@@ -154,6 +154,8 @@ def test_http_asked_of_a_grpc_server_is_found(running: Running) -> None:
     assert found.result("tls.alpn") == "note"
     assert found.failed == ["client.accepted"]
     assert "it does not speak our protocol" in found.detail("client.accepted")
+    for check in ("tls.alpn", "client.accepted"):
+        assert "may be a gRPC port" in found.checks[check]["fix"]
 
 
 def test_grpc_asked_of_an_http_server_is_found(running: Running) -> None:

@@ -105,13 +105,13 @@ def test_shows_who_has_nothing_to_show(running: Running) -> None:
     assert code == 1
     assert messages(shown)[-1] == (6, "received", "Alert")
     assert fields(shown, 6, "Alert")["says"] == "certificate_required (fatal)"
-    assert fields(shown, 4, "Certificate")["certificates"] == "none: there is none to show"
+    assert fields(shown, 4, "Certificate")["certificates"] == "none: we have none to send"
     assert outcomes(shown)[3] == "asked, and there is nothing to show"
 
     code, shown = handshake(queue.address, "--ca", authority)
     assert code == 1
     assert messages(shown)[-1] == (4, "sent", "Finished")
-    assert "without a word" in outcomes(shown)[5]
+    assert "without an alert" in outcomes(shown)[5]
 
 
 def test_shows_a_certificate_that_we_refuse(running: Running) -> None:
@@ -189,5 +189,5 @@ def test_prints_the_seven_steps_for_people(running: Running) -> None:
     assert [int(title[0]) for title in titles] == [1, 2, 3, 4, 5, 6, 7]
     assert "-->  ClientHello" in text
     assert "<--  Certificate " in text
-    assert 'in order: chain, dates, purpose, and the name "localhost"' in text
+    assert 'valid: chain, dates, purpose, and the name "localhost"' in text
     assert "unseen: our own handshake is over before it" in text

@@ -21,7 +21,7 @@ def test_a_port_where_nobody_listens(identity: Path) -> None:
     with nobody() as address:
         found = connect(address, "--identity", identity)
     assert (found.code, found.failed) == (3, ["net.port"])
-    assert "Nobody listens there" in found.detail("net.port")
+    assert "Nothing listens there" in found.detail("net.port")
     assert found.result("server.presented") == "skipped"
     assert found.detail("client.accepted") == "because net.port failed"
 
@@ -42,22 +42,23 @@ def test_a_handshake_with_nobody_is_exit_code_3(capsys: pytest.CaptureFixture[st
 SETTINGS: Final = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 NOT_TLS: Final[dict[str, tuple[AbstractContextManager[str], str]]] = {
     "plaintext HTTP": (plaintext_http(), "plaintext HTTP"),
+    "HTTP/1.1": (saying(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "or a gRPC port without TLS"),
     "SSH": (saying(b"SSH-2.0-OpenSSH_9.6\r\n"), "SSH, not TLS"),
     "SMTP": (saying(b"220 mail.test ESMTP\r\n"), "STARTTLS"),
-    "gRPC in plaintext": (saying(SETTINGS), "HTTP/2 in plaintext"),
+    "gRPC in plaintext": (saying(SETTINGS), "it may be a gRPC port without TLS"),
     "anything else": (saying(b"hello, world\r\n"), "not TLS. It began with: b'hello, world"),
-    "nothing": (saying(b""), "closed on our first message, without a word"),
+    "nothing": (saying(b""), "closed on our first message, without an answer"),
 }
 
 
-@pytest.mark.parametrize(("server", "words"), NOT_TLS.values(), ids=NOT_TLS)
+@pytest.mark.parametrize(("server", "cause"), NOT_TLS.values(), ids=NOT_TLS)
 def test_a_server_that_speaks_something_else(
-    identity: Path, server: AbstractContextManager[str], words: str
+    identity: Path, server: AbstractContextManager[str], cause: str
 ) -> None:
     with server as address:
         found = connect(address, "--identity", identity)
     assert (found.code, found.failed) == (1, ["tls.spoken"])
-    assert words in found.detail("tls.spoken")
+    assert cause in found.detail("tls.spoken")
     assert found.result("client.asked") == "skipped"
 
 
@@ -65,7 +66,7 @@ def test_a_server_that_says_nothing(identity: Path) -> None:
     with silent() as address:
         found = connect(address, "--identity", identity, "--timeout", "0.5")
     assert found.failed == ["tls.spoken"]
-    assert "in 0.5 seconds nothing was said" in found.detail("tls.spoken")
+    assert "in 0.5 seconds nothing came" in found.detail("tls.spoken")
 
 
 def test_a_handshake_in_vain_shows_what_was_said() -> None:

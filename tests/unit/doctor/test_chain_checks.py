@@ -74,7 +74,7 @@ PRIVATE_EXTENSION: Final = x509.UnrecognizedExtension(
     x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\x05\x00"
 )
 
-# The check, the good twin, the bad one, and words that the cause has to have.
+# The check, the good twin, the bad one, and what the cause has to say.
 FAULTS: Final[dict[str, tuple[str, Build, Build, str]]] = {
     "expired leaf": (
         "dates",
@@ -98,7 +98,7 @@ FAULTS: Final[dict[str, tuple[str, Build, Build, str]]] = {
         "dates",
         leaf,
         lambda: leaf(replace(LEAF, begin=NOW + 2 * HOUR)),
-        "a clock that is wrong",
+        "a clock is probably wrong",
     ),
     "leaf from next week": (
         "dates",
@@ -283,17 +283,17 @@ FAULTS: Final[dict[str, tuple[str, Build, Build, str]]] = {
 }
 
 
-@pytest.mark.parametrize(("check", "good", "bad", "words"), FAULTS.values(), ids=FAULTS)
-def test_finds_the_one_fact_that_is_wrong(check: str, good: Build, bad: Build, words: str) -> None:
+@pytest.mark.parametrize(("check", "good", "bad", "cause"), FAULTS.values(), ids=FAULTS)
+def test_finds_the_one_fact_that_is_wrong(check: str, good: Build, bad: Build, cause: str) -> None:
     assert examine(chain_of(good()))[check].finding.result in {Result.OK, Result.NOTE}
     found = examine(chain_of(bad()))[check].finding
     assert found.result is Result.FAILED
-    assert words in found.detail
-    assert found.mend
+    assert cause in found.detail
+    assert found.fix
 
 
-@pytest.mark.parametrize(("check", "good", "bad", "words"), FAULTS.values(), ids=FAULTS)
-def test_agrees_with_openssl(check: str, good: Build, bad: Build, words: str) -> None:
+@pytest.mark.parametrize(("check", "good", "bad", "cause"), FAULTS.values(), ids=FAULTS)
+def test_agrees_with_openssl(check: str, good: Build, bad: Build, cause: str) -> None:
     """No step cries wolf, and none is missing for what OpenSSL would refuse."""
     right, wrong = good(), bad()
     assert openssl_accepts(chain_of(right), right)
@@ -312,7 +312,7 @@ NOTES: Final[dict[str, tuple[str, Build, str]]] = {
     "no extended key usage": (
         "purpose",
         lambda: leaf(replace(LEAF, ekus=[])),
-        "take that for any purpose",
+        "accept that for any purpose",
     ),
     "almost over": (
         "dates",
@@ -329,11 +329,11 @@ NOTES: Final[dict[str, tuple[str, Build, str]]] = {
         lambda: leaf(replace(LEAF, begin=dt.datetime.now(dt.UTC).replace(microsecond=0))),
         "a slower clock refuses it",
     ),
-    "no SPIFFE ID": ("spiffe", leaf, "only matters to who uses them"),
+    "no SPIFFE ID": ("spiffe", leaf, "only programs that use SPIFFE need"),
     "Ed25519": (
         "strength",
         lambda: leaf(replace(LEAF, key=ed25519.Ed25519PrivateKey.generate())),
-        "gRPC (BoringSSL) and browsers do not take",
+        "gRPC (BoringSSL) and browsers do not take such a leaf",
     ),
     "leaf that is a CA": (
         "ca_basic_constraints",
@@ -354,12 +354,12 @@ NOTES: Final[dict[str, tuple[str, Build, str]]] = {
 }
 
 
-@pytest.mark.parametrize(("check", "build", "words"), NOTES.values(), ids=NOTES)
-def test_notes_what_works_and_is_worth_knowing(check: str, build: Build, words: str) -> None:
+@pytest.mark.parametrize(("check", "build", "cause"), NOTES.values(), ids=NOTES)
+def test_notes_what_works_and_is_worth_knowing(check: str, build: Build, cause: str) -> None:
     made = build()
     found = examine(chain_of(made))[check].finding
     assert found.result is Result.NOTE
-    assert words in found.detail
+    assert cause in found.detail
     assert openssl_accepts(chain_of(made), made)
 
 
@@ -403,7 +403,7 @@ def test_a_curve_that_tls_1_3_does_not_know() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dns", "addresses", "result", "words"),
+    ("dns", "addresses", "result", "cause"),
     [
         ([], ["127.0.0.1"], Result.OK, "127.0.0.1"),
         (["127.0.0.1"], [], Result.FAILED, "as a DNS name, which does not count"),
@@ -412,11 +412,11 @@ def test_a_curve_that_tls_1_3_does_not_know() -> None:
     ],
 )
 def test_an_address_that_is_dialled_has_to_be_an_ip_name(
-    dns: list[str], addresses: list[str], result: Result, words: str
+    dns: list[str], addresses: list[str], result: Result, cause: str
 ) -> None:
     made = leaf(replace(LEAF, dns=dns, addresses=addresses))
     chain = chain_of(made, name="127.0.0.1")
     found = examine(chain)["name"].finding
     assert found.result is result
-    assert words in found.detail
+    assert cause in found.detail
     assert openssl_accepts(chain, made) is (result is Result.OK)

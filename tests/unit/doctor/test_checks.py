@@ -59,7 +59,7 @@ def test_prints_ticks_and_crosses_without_colours_to_a_file() -> None:
     print_examination(run(3), out)
     text = out.getvalue()
     assert "✗ It is even (first)" in text
-    assert "Mend: add one" in text
+    assert "Fix: add one" in text
     assert "It is four" not in text
     assert "Checks skipped because first failed: 2.\n" in text
     assert "1 failed; fix first first." in text

@@ -36,7 +36,7 @@ def doctor(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int,
     return code, json.loads(capsys.readouterr().out)
 
 
-def test_our_own_identity_has_nothing_to_mend(
+def test_our_own_identity_has_nothing_to_fix(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, found = doctor(capsys, "check", folder, "--name", "gateway")
@@ -79,6 +79,23 @@ def test_without_a_ca_what_it_leads_to_is_skipped(
     results = {each["id"]: each["result"] for each in found["checks"]}
     assert code == 0
     assert results["own.root"] == results["own.openssl"] == "skipped"
+
+
+def test_a_certificate_alone_is_looked_at_without_a_key(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is no secret, so nothing is said of who may read it."""
+    given = ["--cert", folder / "certificate.crt", "--ca", folder / "ca-certificate.crt"]
+    (folder / "certificate.crt").chmod(0o644)
+    code, found = doctor(capsys, "check", *given, "--name", "gateway")
+    results = {each["id"]: each["result"] for each in found["checks"]}
+    assert (code, found["failed"]) == (0, [])
+    assert results["key.permissions"] == results["key.fits"] == "skipped"
+    assert results["own.root"] == results["own.name"] == "ok"
+    code, found = doctor(capsys, "check", *given, "--name", "elsewhere.test")
+    assert (code, found["failed"]) == (1, ["own.name"])
+    assert main(["connect", "localhost:1", *map(str, given)]) == 2
+    assert "holds no private key: give it with --key" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +167,7 @@ def test_help_names_the_exit_codes(command: list[str], capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "cause"),
     [
         (["check"], "Say what to look at"),
         (["check", "folder", "--cert", "file"], "Give one certificate"),
@@ -161,20 +178,26 @@ def test_help_names_the_exit_codes(command: list[str], capsys: pytest.CaptureFix
         (["connect", "localhost:0"], "give HOST:PORT"),
         (["connect", "localhost:65536"], "give HOST:PORT"),
         (["connect", "::1:443"], "stands in brackets"),
+        (["connect", "https://localhost:8443"], "it is a URL; give localhost:8443 instead"),
+        (["connect", "https://localhost"], "give localhost:443 instead"),
+        (["connect", "http://localhost/videos"], "localhost:80 instead, and its path with --http"),
+        (["connect", "https://[::1]:8443/"], "give [::1]:8443 instead"),
+        (["connect", "grpc://queue:50051"], "give queue:50051 instead"),
+        (["connect", "https://localhost:port"], "cannot be dialled"),
         (["connect", ":443"], "give HOST:PORT"),
-        (["connect", ".:443"], "is no host name"),
-        (["connect", "localhost:443", "--name", ".evil"], "'.evil' is no host name"),
-        (["connect", "localhost:443", "--name", "a" * 64], "is no host name"),
+        (["connect", ".:443"], "is not a host name"),
+        (["connect", "localhost:443", "--name", ".evil"], "'.evil' is not a host name"),
+        (["connect", "localhost:443", "--name", "a" * 64], "is not a host name"),
         (["connect", "localhost:443", "--ca", "/nowhere"], "cannot be used"),
         (["handshake", "localhost:443", "--identity", "/nowhere"], "cannot be read"),
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_says_what_to_give(
-    arguments: Sequence[str], words: str, capsys: pytest.CaptureFixture[str]
+    arguments: Sequence[str], cause: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
     captured = capsys.readouterr()
-    assert words in captured.err
+    assert cause in captured.err
     assert not captured.out
 
 

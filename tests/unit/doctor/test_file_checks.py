@@ -1,4 +1,4 @@
-"""What is wrong with the files themselves, and the command that mends it."""
+"""What is wrong with the files themselves, and the command that fixes it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +60,7 @@ def public_pem_of(made: Made) -> bytes:
 REQUEST: Final = b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n"
 SSH_KEY: Final = b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
 
-# File, what is in it instead, the check that fails, and words of the cause.
+# File, what is in it instead, the check that fails, and part of the cause.
 BROKEN: Final[dict[str, tuple[str, Callable[[Made], bytes], str, str]]] = {
     "an empty file": ("chain.crt", lambda _: b"", "files.readable", "cannot be read: empty"),
     "a file without end": (
@@ -120,7 +120,7 @@ BROKEN: Final[dict[str, tuple[str, Callable[[Made], bytes], str, str]]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "content", "check", "words"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(("name", "content", "check", "cause"), BROKEN.values(), ids=BROKEN)
 def test_finds_what_is_wrong_with_a_file(
     files: Callable[[], Files],
     made: Made,
@@ -128,13 +128,13 @@ def test_finds_what_is_wrong_with_a_file(
     name: str,
     content: Callable[[Made], bytes],
     check: str,
-    words: str,
+    cause: str,
 ) -> None:
     (tmp_path / name).write_bytes(content(made))
     found = examine(files())
     assert [each.id for each in found.values() if each.finding.result is Result.FAILED] == [check]
-    assert words in found[check].finding.detail
-    assert found[check].finding.mend
+    assert cause in found[check].finding.detail
+    assert found[check].finding.fix
 
 
 def test_what_cannot_be_looked_at_is_skipped_and_says_why(
@@ -154,11 +154,11 @@ def test_a_certificate_and_a_key_that_are_swapped(tmp_path: Path, made: Made) ->
     (tmp_path / "leaf.key").write_bytes(made.chain_pem)
     found = examine(from_files(tmp_path / "chain.crt", tmp_path / "leaf.key", None))
     assert found["files.format"].finding.result is Result.FAILED
-    assert "Swap them" in found["files.format"].finding.mend
+    assert "Swap them" in found["files.format"].finding.fix
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o666])
-def test_a_key_that_others_may_read_is_mended_by_the_command_given(
+def test_a_key_that_others_may_read_is_fixed_by_the_command_given(
     files: Callable[[], Files], tmp_path: Path, mode: int
 ) -> None:
     (tmp_path / "leaf.key").chmod(mode)
@@ -169,7 +169,7 @@ def test_a_key_that_others_may_read_is_mended_by_the_command_given(
     assert results(files())["key.permissions"] is Result.OK
 
 
-def test_an_encrypted_key_is_mended_by_its_password(files: Callable[[], Files], made: Made) -> None:
+def test_an_encrypted_key_is_fixed_by_its_password(files: Callable[[], Files], made: Made) -> None:
     encrypted = files()
     encrypted.key.path.write_bytes(made.key_pem(SECRET))
     encrypted = files()
@@ -181,7 +181,7 @@ def test_an_encrypted_key_is_mended_by_its_password(files: Callable[[], Files], 
     assert results(opened)["key.fits"] is Result.OK
 
 
-def test_der_is_mended_by_the_command_given(
+def test_der_is_fixed_by_the_command_given(
     files: Callable[[], Files], made: Made, tmp_path: Path
 ) -> None:
     (tmp_path / "chain.crt").write_bytes(der_of(made))
@@ -203,9 +203,13 @@ def test_a_ca_file_with_a_key_in_it_is_noted(
         ("key-pair.pem", "key-pair.pem", "ca-certificate.crt"),
         ("certificate.crt", "private-key.pem", "ca-certificate.crt"),
         ("tls.crt", "tls.key", "ca.crt"),
+        ("svid.pem", "svid_key.pem", "bundle.pem"),
+        ("svid.pem", "svid_key.pem", "svid_bundle.pem"),
+        ("svid.0.pem", "svid.0.key", "bundle.0.pem"),
+        ("cert.pem", "key.pem", "ca.pem"),
     ],
 )
-def test_knows_the_folders_of_this_project_and_of_kubernetes(
+def test_knows_the_folders_of_this_project_cert_manager_vault_and_spire(
     tmp_path: Path, made: Made, certificate: str, key: str, ca: str
 ) -> None:
     (tmp_path / certificate).write_bytes(made.chain_pem)
@@ -213,7 +217,10 @@ def test_knows_the_folders_of_this_project_and_of_kubernetes(
         file.write(made.key_pem())
     (tmp_path / key).chmod(0o600)
     (tmp_path / ca).write_bytes(made.root.pem)
-    assert set(results(from_folder(tmp_path, None)).values()) == {Result.OK}
+    files = from_folder(tmp_path, None)
+    assert set(results(files).values()) == {Result.OK}
+    assert files.ca
+    assert files.ca.path == tmp_path / ca
 
 
 def test_a_folder_of_another_program_need_not_have_a_ca(tmp_path: Path, made: Made) -> None:
@@ -257,7 +264,7 @@ def test_pkcs12_with_a_wrong_password_says_so(bundle: Path) -> None:
     opened = Files(locked.certificate, locked.key, None, b"wrong", is_pkcs12=True)
     found = examine(opened)["files.format"].finding
     assert found.result is Result.FAILED
-    assert "password" in found.mend
+    assert "password" in found.fix
 
 
 def test_pkcs12_without_a_key(tmp_path: Path, made: Made) -> None:

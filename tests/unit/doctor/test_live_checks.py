@@ -102,7 +102,7 @@ def look(checks: Sequence[Check[Endpoint]], check: str, subject: Endpoint) -> Fi
 
 
 @pytest.mark.parametrize(
-    ("seen", "words"),
+    ("seen", "cause"),
     [
         (attempt(alert(45), ending=Ending.FAILED), "alert certificate_expired"),
         (attempt(alert(48), ending=Ending.FAILED), "alert unknown_ca"),
@@ -115,11 +115,11 @@ def look(checks: Sequence[Check[Endpoint]], check: str, subject: Endpoint) -> Fi
         (attempt(answer=http(495, b"client certificate unknown")), "495 client certificate"),
     ],
 )
-def test_knows_a_refusal(seen: Attempt, words: str) -> None:
+def test_knows_a_refusal(seen: Attempt, cause: str) -> None:
     refusal = refusal_of(seen)
     assert refusal is not None
-    assert words in refusal.cause
-    assert refusal.mend
+    assert cause in refusal.cause
+    assert refusal.fix
     assert look(CLIENT_CHECKS, "client.accepted", endpoint(seen)).result is Result.FAILED
 
 
@@ -145,7 +145,7 @@ def test_does_not_call_a_refusal_what_is_none(seen: Attempt, result: Result) -> 
 def test_a_key_that_can_make_no_signature_asked_for() -> None:
     found = look(CLIENT_CHECKS, "client.accepted", endpoint(attempt(shown=NOT_SHOWN)))
     assert found.result is Result.FAILED
-    assert "We could show none" in found.detail
+    assert "We could send none" in found.detail
 
 
 def test_points_to_what_failed_in_our_own_files() -> None:
@@ -175,27 +175,27 @@ def test_says_whether_the_server_insists(bare: Attempt, result: Result) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "result", "words"),
+    ("answer", "result", "cause"),
     [
-        (http(200), Result.OK, "answered with 200"),
-        (http(304), Result.OK, "answered with 304"),
+        (http(200), Result.OK, "gets the answer 200"),
+        (http(304), Result.OK, "gets the answer 304"),
         (http(401), Result.NOTE, "the certificate was accepted; the answer is about rights"),
         (http(403), Result.NOTE, "the certificate was accepted; the answer is about rights"),
         (http(404), Result.NOTE, "The certificate was accepted; try another path"),
-        (http(503), Result.NOTE, "troubles of its own"),
+        (http(503), Result.NOTE, "an error of its own"),
         (b"", Result.FAILED, "no HTTP answer"),
         (b"\x00\x00\x00\x04", Result.FAILED, "no HTTP answer"),
     ],
     ids=["200", "304", "401", "403", "404", "503", "nothing", "HTTP/2"],  # with no date in them
 )
-def test_says_what_an_http_answer_means(answer: bytes, result: Result, words: str) -> None:
+def test_says_what_an_http_answer_means(answer: bytes, result: Result, cause: str) -> None:
     found = look(CALL_CHECKS, "call.answered", endpoint(attempt(answer=answer)))
     assert found.result is result
-    assert words in found.detail
+    assert cause in found.detail
 
 
 @pytest.mark.parametrize(
-    ("code", "result", "words"),
+    ("code", "result", "cause"),
     [
         ("OK", Result.OK, "SERVING"),
         ("UNIMPLEMENTED", Result.OK, "the certificate was accepted"),
@@ -207,12 +207,12 @@ def test_says_what_an_http_answer_means(answer: bytes, result: Result, words: st
     ],
 )
 def test_says_what_a_grpc_status_means(
-    monkeypatch: pytest.MonkeyPatch, code: str, result: Result, words: str
+    monkeypatch: pytest.MonkeyPatch, code: str, result: Result, cause: str
 ) -> None:
     monkeypatch.setattr(call_checks, "check_health", lambda *_: GrpcAnswer(code, "SERVING"))
     found = look(CALL_CHECKS, "call.answered", endpoint(attempt(), protocol=Protocol.GRPC))
     assert found.result is result
-    assert words in found.detail
+    assert cause in found.detail
 
 
 def test_without_grpcio_there_is_no_grpc_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,18 +226,18 @@ def test_without_grpcio_there_is_no_grpc_call(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("skew", "result", "words"),
+    ("skew", "result", "cause"),
     [
         (dt.timedelta(seconds=10), Result.OK, "within a minute"),
         (dt.timedelta(hours=2), Result.NOTE, "ahead of ours"),
         (dt.timedelta(hours=-2), Result.NOTE, "behind ours"),
     ],
 )
-def test_compares_the_clocks(skew: dt.timedelta, result: Result, words: str) -> None:
+def test_compares_the_clocks(skew: dt.timedelta, result: Result, cause: str) -> None:
     seen = attempt(answer=http(200, date=dt.datetime.now(dt.UTC) + skew))
     found = look(CALL_CHECKS, "call.clock", endpoint(seen))
     assert found.result is result
-    assert words in found.detail
+    assert cause in found.detail
 
 
 def test_a_date_that_is_none_is_no_clock() -> None:
@@ -266,17 +266,17 @@ NO_CHAIN: Final = replace(endpoint(attempt()).server, certificates=())
 
 
 @pytest.mark.parametrize(
-    ("subject", "words"),
+    ("subject", "cause"),
     [
         (replace(endpoint(attempt(alert(80))), server=NO_CHAIN), "alert internal_error"),
         (replace(endpoint(attempt(ending=Ending.RESET)), server=NO_CHAIN), "(reset)"),
         (replace(endpoint(attempt()), damage="certificate 1: parsing"), "cannot be read"),
     ],
 )
-def test_a_server_that_presents_nothing_legible(subject: Endpoint, words: str) -> None:
+def test_a_server_that_presents_nothing_legible(subject: Endpoint, cause: str) -> None:
     found = look(PRESENTED, "server.presented", subject)
     assert found.result is Result.FAILED
-    assert words in found.detail
+    assert cause in found.detail
     assert look(PRESENTED, "server.presented", endpoint(attempt())).result is Result.OK
 
 
@@ -287,19 +287,19 @@ def test_what_openssl_never_came_to_judge_is_not_verified() -> None:
 
 
 @pytest.mark.parametrize(
-    ("obstacle", "words"),
+    ("obstacle", "cause"),
     [
-        (Obstacle.REFUSED, "Nobody listens there"),
+        (Obstacle.REFUSED, "Nothing listens there"),
         (Obstacle.TIMEOUT, "a firewall drops the packets"),
-        (Obstacle.UNREACHABLE, "no way to that address"),
+        (Obstacle.UNREACHABLE, "no route to that address"),
     ],
 )
-def test_tells_apart_why_nobody_is_reached(obstacle: Obstacle, words: str) -> None:
-    seen = Attempt(TARGET, not_reached=NotReached(obstacle, "the system's words"))
+def test_tells_apart_why_nobody_is_reached(obstacle: Obstacle, cause: str) -> None:
+    seen = Attempt(TARGET, not_reached=NotReached(obstacle, "the system's message"))
     found = look(NETWORK_CHECKS, "net.port", endpoint(seen))
     assert found.result is Result.FAILED
-    assert words in found.detail
-    assert "the system's words" in found.detail
+    assert cause in found.detail
+    assert "the system's message" in found.detail
 
 
 @pytest.mark.parametrize(

@@ -79,11 +79,11 @@ UNREACHED: Final[dict[str, tuple[Callable[[Made], tuple[Certificates, Certificat
     ),
     "a CA of the same name, with another key": (
         lambda made: (made.chain, (ANOTHER.certificate,)),
-        "the CA has been made anew",
+        "the CA was made again",
     ),
     "a leaf that signs itself": (
         lambda made: ((make(LEAF).certificate,), (made.root.certificate,)),
-        "which signs itself and is not among the CAs given",
+        "which signs itself and is not one of the CAs given",
     ),
     "the CA file ends at the issuing CA": (
         lambda made: (made.chain, (issuing_of(made),)),
@@ -92,14 +92,14 @@ UNREACHED: Final[dict[str, tuple[Callable[[Made], tuple[Certificates, Certificat
 }
 
 
-@pytest.mark.parametrize(("build", "words"), UNREACHED.values(), ids=UNREACHED)
+@pytest.mark.parametrize(("build", "cause"), UNREACHED.values(), ids=UNREACHED)
 def test_a_chain_that_does_not_reach_the_ca(
-    made: Made, build: Callable[[Made], tuple[Certificates, Certificates]], words: str
+    made: Made, build: Callable[[Made], tuple[Certificates, Certificates]], cause: str
 ) -> None:
     certificates, roots = build(made)
     found = look("root", certificates, roots)
     assert found.result is Result.FAILED
-    assert words in found.detail
+    assert cause in found.detail
 
 
 def test_a_root_that_an_older_one_has_signed_too_is_the_end(made: Made) -> None:
@@ -124,7 +124,7 @@ def test_without_a_ca_there_is_nothing_to_reach(made: Made) -> None:
     ],
 )
 def test_says_from_where_a_missing_issuer_can_be_fetched(location: str, command: str) -> None:
-    """The certificate may be a stranger's, so its words are quoted."""
+    """The certificate may be a stranger's, so what it says is quoted."""
     address = x509.UniformResourceIdentifier(location)
     access = x509.AuthorityInformationAccess(
         [x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, address)]
@@ -154,7 +154,7 @@ def test_sha_1_is_found(tmp_path: Path) -> None:
     assert results == {"sha1": Result.FAILED, "sha256": Result.OK}
 
 
-def test_the_command_that_mends_a_root_mends_it(tmp_path: Path) -> None:
+def test_the_command_that_fixes_a_root_fixes_it(tmp_path: Path) -> None:
     """The CA of most tutorials, and its leaf: a new certificate for the CA's key is enough."""
     top = make(replace(ROOT, usage=None))
     made = make(LEAF, top)
@@ -170,5 +170,5 @@ def test_the_command_that_mends_a_root_mends_it(tmp_path: Path) -> None:
 
     assert verdicts(top.certificate) == (Result.FAILED, Result.FAILED)
     run_shell(ROOT_AGAIN, tmp_path)
-    mended = x509.load_pem_x509_certificate((tmp_path / "new-ca.crt").read_bytes())
-    assert verdicts(mended) == (Result.OK, Result.OK)
+    fixed = x509.load_pem_x509_certificate((tmp_path / "new-ca.crt").read_bytes())
+    assert verdicts(fixed) == (Result.OK, Result.OK)
