@@ -4,6 +4,7 @@ Sections are those of RFC 9110.
 """
 
 import re
+import unicodedata
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,11 +12,11 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
-from aiohttp import hdrs, web
+from aiohttp import ETag, hdrs, web
 
 from gateway.app import CONFIG
 from gateway.errors import ClientTooSlow, within
-from gateway.videos.errors import RenditionNotFound
+from gateway.videos.errors import PreconditionFailed, RenditionNotFound
 from gateway.videos.ranges import ByteRange, parse_range
 from videoqueue_api.v1.video_queue_pb2 import Video
 
@@ -23,6 +24,7 @@ _MAX_NAME_LENGTH: Final = 100
 # Anything else may mean something to a header, a shell or a file system.
 _NOT_IN_A_NAME: Final = re.compile(r"[^\w.-]+")
 _NOT_ASCII: Final = re.compile(r"[^\x21-\x7e]")
+_SUFFIX: Final = ".video"  # of types that are not in the table: no program is started by it
 _SUFFIXES: Final[Mapping[str, str]] = {
     "image/jpeg": ".jpg",
     "video/mp4": ".mp4",
@@ -75,6 +77,14 @@ def rendition_of(video: Video, name: str) -> StoredFile:
     raise RenditionNotFound
 
 
+def check_if_match(request: web.Request, file: StoredFile) -> None:
+    """Raise `PreconditionFailed` if the client wants another file than this (section 13.1.1)."""
+    if (tags := request.if_match) is None:
+        return
+    if not any(tag.value == "*" or tag == ETag(file.sha256) for tag in tags):
+        raise PreconditionFailed
+
+
 def is_known(request: web.Request, file: StoredFile) -> bool:
     """Whether the client has the file already (If-None-Match, section 13.1.2)."""
     return any(tag.value in {"*", file.sha256} for tag in request.if_none_match or ())
@@ -121,9 +131,13 @@ def file_headers(file: StoredFile, part: ByteRange | None) -> dict[str, str]:
 
 
 def file_name(title: str, content_type: str) -> str:
-    """Return a file name made of the title: no folder, nothing hidden, nothing to be quoted."""
-    stem = _NOT_IN_A_NAME.sub("_", title)[:_MAX_NAME_LENGTH].strip("._-") or "video"
-    return stem + _SUFFIXES.get(content_type, "")
+    """Return a file name made of the title: no folder, nothing hidden, nothing to be quoted.
+
+    Its suffix is always one of ours: a title such as `invoice.exe` does not make it a program.
+    """
+    suffix = _SUFFIXES.get(content_type, _SUFFIX)
+    name = _NOT_IN_A_NAME.sub("_", unicodedata.normalize("NFC", title)).removesuffix(suffix)
+    return (name[:_MAX_NAME_LENGTH].strip("._-") or "video") + suffix
 
 
 async def send(
@@ -132,6 +146,7 @@ async def send(
     download: Callable[[int, int], AsyncGenerator[bytes, None]],
 ) -> web.StreamResponse:
     """Answer with `file`, or the part that is wanted; `download(offset, length)` gets its bytes."""
+    check_if_match(request, file)  # before the others: section 13.2.2
     if is_known(request, file):
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=caching_headers(file))
     part = wanted_range(request, file)
