@@ -12,18 +12,24 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
+from mtls import PEER
+
 from aiohttp import ETag, hdrs, web
 
 from gateway.app import CONFIG
 from gateway.errors import ClientTooSlow, within
+from gateway.shares import Share
 from gateway.videos.errors import PreconditionFailed, RenditionNotFound
 from gateway.videos.ranges import ByteRange, parse_range
 from videoqueue_api.v1.video_queue_pb2 import Video
+
+DOWNLOADS: Final = web.AppKey("DOWNLOADS", Share)
 
 _MAX_NAME_LENGTH: Final = 100
 # Anything else may mean something to a header, a shell or a file system.
 _NOT_IN_A_NAME: Final = re.compile(r"[^\w.-]+")
 _NOT_ASCII: Final = re.compile(r"[^\x21-\x7e]")
+_PIECE_BYTES: Final = 64 * 1024
 _SUFFIX: Final = ".video"  # of types that are not in the table: no program is started by it
 _SUFFIXES: Final[Mapping[str, str]] = {
     "image/jpeg": ".jpg",
@@ -157,7 +163,30 @@ async def send(
     if request.method == "HEAD":
         return response
     offset, length = (part.first, part.length) if part else (0, file.size_bytes)
-    async with aclosing(download(offset, length)) as chunks:
+    with request.app[DOWNLOADS].taken(request[PEER].spiffe_id):
+        return await _send_chunks(request, response, download(offset, length))
+
+
+async def send_json(request: web.Request, body: bytes) -> web.StreamResponse:
+    """Answer with JSON. A large one is a download too: a client may be slow to take it."""
+    headers = {hdrs.CONTENT_TYPE: "application/json", hdrs.CONTENT_LENGTH: str(len(body))}
+    if len(body) <= _PIECE_BYTES or request.method == "HEAD":
+        return web.Response(body=body, headers=headers)
+    response = web.StreamResponse(headers=headers)
+    with request.app[DOWNLOADS].taken(request[PEER].spiffe_id):
+        return await _send_chunks(request, response, _pieces_of(body))
+
+
+async def _pieces_of(body: bytes) -> AsyncGenerator[bytes, None]:
+    for start in range(0, len(body), _PIECE_BYTES):
+        yield body[start : start + _PIECE_BYTES]
+
+
+async def _send_chunks(
+    request: web.Request, response: web.StreamResponse, source: AsyncGenerator[bytes, None]
+) -> web.StreamResponse:
+    """Send a chunk only when the client has taken the one before, for the most part."""
+    async with aclosing(source) as chunks:
         chunk = await anext(chunks, b"")  # before the headers: so far an error has a status
         await response.prepare(request)
         while chunk:
