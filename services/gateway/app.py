@@ -4,18 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from mtls import IdentitySource, protect
+from mtls import PEER, IdentitySource, protect
 
 from aiohttp import web
 
 from gateway.config import Config
 from gateway.errors import problem_details
 from gateway.policy import ALLOWED
+from gateway.shares import Share
 
 HealthCheck = Callable[[web.Request], Awaitable[None]]
 
 CONFIG: Final = web.AppKey("CONFIG", Config)
 IDENTITY: Final = web.AppKey("IDENTITY", IdentitySource)
+REQUESTS: Final = web.AppKey("REQUESTS", Share)
 STOPPING: Final = web.AppKey("STOPPING", asyncio.Event)  # set when the server begins to shut down
 # Each raises a `RequestError` when the gateway cannot do its work.
 HEALTH_CHECKS: Final = web.AppKey("HEALTH_CHECKS", list[HealthCheck])
@@ -23,10 +25,11 @@ HEALTH_CHECKS: Final = web.AppKey("HEALTH_CHECKS", list[HealthCheck])
 
 def create_app(config: Config, identity: IdentitySource) -> web.Application:
     """Return the application with its one route of its own; add yours, and their policy."""
-    app = web.Application(middlewares=[problem_details])
+    app = web.Application(middlewares=[problem_details, limit_requests])
     protect(app, identity, ALLOWED, max_connection_age_seconds=config.max_connection_age_seconds)
     app[CONFIG] = config
     app[IDENTITY] = identity
+    app[REQUESTS] = Share("requests", config.max_requests)
     app[STOPPING] = asyncio.Event()
     app[HEALTH_CHECKS] = []
     app.router.add_get("/healthz", get_health)
@@ -36,6 +39,15 @@ def create_app(config: Config, identity: IdentitySource) -> web.Application:
 
     app.on_shutdown.append(begin_to_stop)
     return app
+
+
+@web.middleware
+async def limit_requests(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Raise `TooManyRequests` beyond the caller's share of requests that are under way."""
+    with request.app[REQUESTS].taken(request[PEER].spiffe_id):
+        return await handler(request)
 
 
 async def get_health(request: web.Request) -> web.Response:

@@ -23,6 +23,7 @@ class Config:
     handshake_seconds: float
     keepalive_seconds: float
     max_connection_age_seconds: float
+    max_requests: int
     request_seconds: float
     grace_seconds: float
     log_format: str
@@ -45,6 +46,7 @@ class Config:
             max_connection_age_seconds=env.seconds(
                 "GATEWAY_MAX_CONNECTION_AGE_SECONDS", 3600, minimum=0.1
             ),
+            max_requests=env.integer("GATEWAY_MAX_REQUESTS", 400, minimum=1),
             request_seconds=env.seconds("GATEWAY_REQUEST_SECONDS", 3600, minimum=0.1),
             grace_seconds=env.seconds("GATEWAY_GRACE_SECONDS", 20, maximum=600),
             log_format=env.choice("LOG_FORMAT", ("console", "json"), "console"),

@@ -19,6 +19,12 @@ class KeyUsed(RequestError):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
+class PreconditionFailed(RequestError):
+    """The file is another than `If-Match` names: ask again without it, from the first byte."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
 class TooLarge(RequestError):
     """The video is larger than the limit: send a smaller one."""
 

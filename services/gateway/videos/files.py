@@ -4,6 +4,7 @@ Sections are those of RFC 9110.
 """
 
 import re
+import unicodedata
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,18 +12,25 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
-from aiohttp import hdrs, web
+from mtls import PEER
+
+from aiohttp import ETag, hdrs, web
 
 from gateway.app import CONFIG
 from gateway.errors import ClientTooSlow, within
-from gateway.videos.errors import RenditionNotFound
+from gateway.shares import Share
+from gateway.videos.errors import PreconditionFailed, RenditionNotFound
 from gateway.videos.ranges import ByteRange, parse_range
 from videoqueue_api.v1.video_queue_pb2 import Video
+
+DOWNLOADS: Final = web.AppKey("DOWNLOADS", Share)
 
 _MAX_NAME_LENGTH: Final = 100
 # Anything else may mean something to a header, a shell or a file system.
 _NOT_IN_A_NAME: Final = re.compile(r"[^\w.-]+")
 _NOT_ASCII: Final = re.compile(r"[^\x21-\x7e]")
+_PIECE_BYTES: Final = 64 * 1024
+_SUFFIX: Final = ".video"  # of types that are not in the table: no program is started by it
 _SUFFIXES: Final[Mapping[str, str]] = {
     "image/jpeg": ".jpg",
     "video/mp4": ".mp4",
@@ -75,6 +83,14 @@ def rendition_of(video: Video, name: str) -> StoredFile:
     raise RenditionNotFound
 
 
+def check_if_match(request: web.Request, file: StoredFile) -> None:
+    """Raise `PreconditionFailed` if the client wants another file than this (section 13.1.1)."""
+    if (tags := request.if_match) is None:
+        return
+    if not any(tag.value == "*" or tag == ETag(file.sha256) for tag in tags):
+        raise PreconditionFailed
+
+
 def is_known(request: web.Request, file: StoredFile) -> bool:
     """Whether the client has the file already (If-None-Match, section 13.1.2)."""
     return any(tag.value in {"*", file.sha256} for tag in request.if_none_match or ())
@@ -121,9 +137,13 @@ def file_headers(file: StoredFile, part: ByteRange | None) -> dict[str, str]:
 
 
 def file_name(title: str, content_type: str) -> str:
-    """Return a file name made of the title: no folder, nothing hidden, nothing to be quoted."""
-    stem = _NOT_IN_A_NAME.sub("_", title)[:_MAX_NAME_LENGTH].strip("._-") or "video"
-    return stem + _SUFFIXES.get(content_type, "")
+    """Return a file name made of the title: no folder, nothing hidden, nothing to be quoted.
+
+    Its suffix is always one of ours: a title such as `invoice.exe` does not make it a program.
+    """
+    suffix = _SUFFIXES.get(content_type, _SUFFIX)
+    name = _NOT_IN_A_NAME.sub("_", unicodedata.normalize("NFC", title)).removesuffix(suffix)
+    return (name[:_MAX_NAME_LENGTH].strip("._-") or "video") + suffix
 
 
 async def send(
@@ -132,6 +152,7 @@ async def send(
     download: Callable[[int, int], AsyncGenerator[bytes, None]],
 ) -> web.StreamResponse:
     """Answer with `file`, or the part that is wanted; `download(offset, length)` gets its bytes."""
+    check_if_match(request, file)  # before the others: section 13.2.2
     if is_known(request, file):
         return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=caching_headers(file))
     part = wanted_range(request, file)
@@ -142,7 +163,30 @@ async def send(
     if request.method == "HEAD":
         return response
     offset, length = (part.first, part.length) if part else (0, file.size_bytes)
-    async with aclosing(download(offset, length)) as chunks:
+    with request.app[DOWNLOADS].taken(request[PEER].spiffe_id):
+        return await _send_chunks(request, response, download(offset, length))
+
+
+async def send_json(request: web.Request, body: bytes) -> web.StreamResponse:
+    """Answer with JSON. A large one is a download too: a client may be slow to take it."""
+    headers = {hdrs.CONTENT_TYPE: "application/json", hdrs.CONTENT_LENGTH: str(len(body))}
+    if len(body) <= _PIECE_BYTES or request.method == "HEAD":
+        return web.Response(body=body, headers=headers)
+    response = web.StreamResponse(headers=headers)
+    with request.app[DOWNLOADS].taken(request[PEER].spiffe_id):
+        return await _send_chunks(request, response, _pieces_of(body))
+
+
+async def _pieces_of(body: bytes) -> AsyncGenerator[bytes, None]:
+    for start in range(0, len(body), _PIECE_BYTES):
+        yield body[start : start + _PIECE_BYTES]
+
+
+async def _send_chunks(
+    request: web.Request, response: web.StreamResponse, source: AsyncGenerator[bytes, None]
+) -> web.StreamResponse:
+    """Send a chunk only when the client has taken the one before, for the most part."""
+    async with aclosing(source) as chunks:
         chunk = await anext(chunks, b"")  # before the headers: so far an error has a status
         await response.prepare(request)
         while chunk:

@@ -18,12 +18,16 @@ from gateway.app import CONFIG, STOPPING
 from gateway.errors import ClientTooSlow, InvalidRequest, within
 from gateway.queue_client import QUEUE
 from gateway.queue_errors import QueueTimedOut
+from gateway.shares import Share
 from gateway.videos.errors import VideoNotFound
 from gateway.videos.events import RETRY, event_id, relay, status_event
-from gateway.videos.files import rendition_of, send, source_of
+from gateway.videos.files import rendition_of, send, send_json, source_of
 from gateway.videos.multipart import CHUNK_BYTES, FormReader
 from gateway.videos.uploads import check_headers, idempotency_key_of, read_upload
 from gateway.videos.video_json import THUMBNAIL, is_final, page_json, video_json
+
+UPLOADS: Final = web.AppKey("UPLOADS", Share)
+STREAMS: Final = web.AppKey("STREAMS", Share)
 
 _MAX_PAGE_SIZE: Final = 200
 _NUMBER: Final = re.compile(r"[0-9]{1,4}")
@@ -32,11 +36,11 @@ _VIDEO_ID: Final = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _PAGE_TOKEN: Final = re.compile(r"[!-~]{0,1024}")
 
 
-async def list_videos(request: web.Request) -> web.Response:
+async def list_videos(request: web.Request) -> web.StreamResponse:
     """Answer with a page of videos, newest first."""
     size, token = page_of(request.query)
     page = await request.app[QUEUE].list_videos(size, token, _caller(request))
-    return _json(page_json(page))
+    return await send_json(request, orjson.dumps(page_json(page)))
 
 
 async def get_video(request: web.Request) -> web.Response:
@@ -56,8 +60,14 @@ async def upload_video(request: web.Request) -> web.Response:
     limit = request.app[CONFIG].videos.max_upload_bytes
     boundary = check_headers(request.headers, max_upload_bytes=limit)
     key = idempotency_key_of(request.headers.getall("Idempotency-Key", ()))
-    await _send_continue(request)
+    with request.app[UPLOADS].taken(_caller(request)):
+        await _send_continue(request)
+        return await _receive(request, boundary, key)
+
+
+async def _receive(request: web.Request, boundary: str, key: str) -> web.Response:
     form = FormReader(lambda: _read_body(request), boundary)
+    limit = request.app[CONFIG].videos.max_upload_bytes
     metadata, chunks = await read_upload(form, max_upload_bytes=limit)
     metadata.size_limit_bytes = request.content_length or 0
     metadata.idempotency_key = key
@@ -100,6 +110,11 @@ async def _send_rendition(request: web.Request, name: str) -> web.StreamResponse
 
 async def watch_video(request: web.Request) -> web.StreamResponse:
     """Tell of every change of a video, as server-sent events, until its status is final."""
+    with request.app[STREAMS].taken(_caller(request)):
+        return await _watch(request)
+
+
+async def _watch(request: web.Request) -> web.StreamResponse:
     config, video_id = request.app[CONFIG], _video_id_of(request)
     settings = config.videos
 

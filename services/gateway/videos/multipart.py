@@ -1,15 +1,20 @@
 """Reading multipart/form-data (RFC 7578) while it arrives, in bounded memory.
 
-The parts are handed out in order and in chunks, and nothing is kept: whoever wants the fields
-of a form together with a file of two gigabytes cannot use a reader that collects parts.
+The parts are handed out in order and in chunks, and nothing is kept: a reader that collects parts
+is of no use for a form that has a file of two gigabytes.
 """
 
+import email.errors
+import email.header
 import email.parser
+import email.utils
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from typing import Final
+from urllib.parse import unquote
 
 from gateway.errors import InvalidRequest
 
@@ -18,6 +23,8 @@ CHUNK_BYTES: Final = 256 * 1024  # what the queue's contract calls a good size
 _MAX_HEADER_BYTES: Final = 8 * 1024
 # RFC 2046, section 5.1.1: the characters of a boundary, which does not end with a space.
 _BOUNDARY: Final = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+
+_ENCODED_WORD: Final = re.compile(r"=\?[^?]+\?[BbQq]\?[^?]*\?=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +136,6 @@ def _parse_headers(block: bytes) -> Part:
     except UnicodeDecodeError as error:
         raise InvalidRequest("The headers of a part are not UTF-8: rename the file.") from error
     name = headers.get_param("name", header="Content-Disposition")
-    # RFC 7578, section 4.2, forbids the other way to write it (`filename*`), which gives a tuple.
-    file_name = headers.get_param("filename", header="Content-Disposition")
     if headers.get_content_disposition() != "form-data" or not isinstance(name, str):
         raise InvalidRequest("A part has no `Content-Disposition: form-data; name=...`.")
     # RFC 7578, section 4.7: nobody encodes parts any more. We would store the code, not the file.
@@ -140,6 +145,29 @@ def _parse_headers(block: bytes) -> Part:
         )
     return Part(
         name,
-        file_name if isinstance(file_name, str) else None,
+        _file_name_in(headers),
         headers.get_content_type() if "Content-Type" in headers else None,
     )
+
+
+def _file_name_in(headers: Message) -> str | None:
+    """Return the name of the file, in whichever way the client has encoded it.
+
+    Browsers and curl send UTF-8 as it is and percent-encode only what would end the header; aiohttp
+    percent-encodes all (RFC 7578, section 4.2). .NET sends `filename*` (RFC 8187), which RFC 7578
+    forbids, and beside it an encoded word (RFC 2047) for older servers.
+    """
+    parameters = headers.get_params([], header="Content-Disposition")
+    names = [value for key, value in parameters if key.lower() == "filename"]
+    for name in names:
+        if isinstance(name, tuple):
+            return email.utils.collapse_rfc2231_value(name)
+    if not names:
+        return None
+    if _ENCODED_WORD.fullmatch(names[0]):
+        with suppress(email.errors.HeaderParseError, LookupError, UnicodeDecodeError):
+            return str(email.header.make_header(email.header.decode_header(names[0])))
+    try:
+        return unquote(names[0], errors="strict")
+    except UnicodeDecodeError:  # it only looks encoded, like `50%ff.mp4`
+        return str(names[0])

@@ -7,7 +7,10 @@ from aiohttp import web
 
 from gateway.app import CONFIG, HEALTH_CHECKS, IDENTITY
 from gateway.queue_client import QUEUE, QueueClient, open_channel
+from gateway.shares import Share
 from gateway.videos import handlers
+from gateway.videos.files import DOWNLOADS
+from gateway.videos.handlers import STREAMS, UPLOADS
 
 # policy.py says who may call each, openapi.json what it takes and gives. A GET is a HEAD too.
 ROUTES: Final = (
@@ -26,6 +29,10 @@ ROUTES: Final = (
 def add_videos(app: web.Application) -> None:
     """Add the routes, the channel to the queue, and its health check."""
     app.add_routes(ROUTES)
+    settings = app[CONFIG].videos
+    app[UPLOADS] = Share("uploads", settings.max_uploads)
+    app[DOWNLOADS] = Share("downloads", settings.max_downloads)
+    app[STREAMS] = Share("streams of events", settings.max_streams)
     app.cleanup_ctx.append(_connect_queue)
     app[HEALTH_CHECKS].append(handlers.check_queue)
 

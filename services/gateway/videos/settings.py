@@ -14,6 +14,9 @@ class VideoSettings:
 
     queue: Address
     max_upload_bytes: int
+    max_uploads: int
+    max_downloads: int
+    max_streams: int
     call_seconds: float
     idle_seconds: float
     heartbeat_seconds: float
@@ -24,6 +27,9 @@ class VideoSettings:
         return cls(
             queue=env.address("GATEWAY_QUEUE"),
             max_upload_bytes=env.integer("GATEWAY_MAX_UPLOAD_BYTES", 2 * 1024**3, minimum=1),
+            max_uploads=env.integer("GATEWAY_MAX_UPLOADS", 32, minimum=1),
+            max_downloads=env.integer("GATEWAY_MAX_DOWNLOADS", 64, minimum=1),
+            max_streams=env.integer("GATEWAY_MAX_STREAMS", 200, minimum=1),
             call_seconds=env.seconds("GATEWAY_CALL_SECONDS", 5, minimum=0.1),
             idle_seconds=env.seconds("GATEWAY_IDLE_SECONDS", 30, minimum=0.1),
             heartbeat_seconds=env.seconds("GATEWAY_HEARTBEAT_SECONDS", 15, minimum=0.01),

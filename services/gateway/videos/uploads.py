@@ -16,10 +16,12 @@ MAX_FIELD_BYTES: Final = 16 * 1024
 
 # Room for the fields, and for the boundaries and headers around them and the file.
 _MAX_FORM_OVERHEAD_BYTES: Final = 64 * 1024
-# What a browser names the file, and what curl calls every file whose suffix it does not know.
+# What a browser sends for a video, and curl for every file whose suffix it does not know.
+# A browser takes every type that ends with +xml for a page, with scripts (WHATWG MIME Sniffing).
 _CONTENT_TYPE: Final = re.compile(
-    r"video/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}|application/octet-stream"
+    r"video/(?!.*\+xml$)[a-z0-9][a-z0-9!#$&^_.+-]{0,126}|application/octet-stream"
 )
+_MAX_TITLE_LENGTH: Final = 200  # the queue's own limit, unless it is told another
 # With RFC 9651's quotes (section 3.3.3) or without; of characters that need no escape in them.
 _IDEMPOTENCY_KEY: Final = re.compile(r'(?P<quote>"?)(?P<key>[0-9A-Za-z._~:@/+=-]{1,255})(?P=quote)')
 _DEFAULT_CONTENT_TYPE: Final = "application/octet-stream"
@@ -80,8 +82,13 @@ async def read_upload(
             f"The part `file` is {content_type[:100]}, not a video: "
             "if it is one, say so with `curl -F 'file=@clip.mp4;type=video/mp4'`."
         )
+    title = fields.get("title") or title_from(part.file_name)
+    if not title:
+        raise InvalidRequest(
+            "The video has no title: send `title` before the file, or give the file a name."
+        )
     metadata = UploadMetadata(
-        title=fields.get("title") or _title_from(part.file_name),
+        title=title,
         description=fields.get("description", ""),
         content_type=content_type,
     )
@@ -100,9 +107,15 @@ async def _read_field(form: FormReader, part: Part) -> str:
         raise InvalidRequest(f"{part.name} is not UTF-8: send it in that encoding.") from error
 
 
-def _title_from(file_name: str | None) -> str:
-    """Return the file name without folder and suffix; some clients send a Windows path."""
-    return PurePosixPath((file_name or "").replace("\\", "/")).stem
+def title_from(file_name: str | None) -> str:
+    """Return the file name without folder and suffix, as a title that is always accepted.
+
+    Some clients send a Windows path. What has no width or no place in a line, such as a line break
+    or a character that changes the direction of writing, becomes a space. "" if nothing is left.
+    """
+    stem = PurePosixPath((file_name or "").replace("\\", "/")).stem
+    visible = "".join(each if each.isprintable() else " " for each in stem)
+    return " ".join(visible.split())[:_MAX_TITLE_LENGTH].rstrip()
 
 
 async def _read_file(form: FormReader, max_upload_bytes: int) -> AsyncIterator[bytes]:

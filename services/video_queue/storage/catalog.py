@@ -22,6 +22,7 @@ from video_queue.storage.schema import renditions, videos
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
+_MAX_PAGE_TEXT_BYTES: Final = 256 * 1024  # of the titles and descriptions in a page
 
 
 class Catalog:
@@ -113,7 +114,8 @@ class Catalog:
         """Return up to `size` videos, newest first, and where the next page begins, if any.
 
         The page begins after the video numbered `before`. That one may be gone, and new ones may
-        have come: every other video is still met exactly once.
+        have come: every other video is still met exactly once. A page of long texts has fewer
+        videos, so that a caller can hold many pages at once.
         """
         query = select(videos).order_by(videos.c.number.desc()).limit(size + 1)
         if before is not None:
@@ -121,8 +123,9 @@ class Catalog:
 
         def work(connection: Connection) -> tuple[list[Video], int | None]:
             rows = connection.execute(query).all()
-            page = _with_renditions(connection, rows[:size])
-            return page, rows[size - 1].number if len(rows) > size else None
+            fitting = _fitting(rows[:size])
+            page = _with_renditions(connection, fitting)
+            return page, fitting[-1].number if len(rows) > len(fitting) else None
 
         return await self._database.read(work)
 
@@ -181,6 +184,16 @@ def _check_pending(connection: Connection, owner: str, max_pending: int) -> None
             f"{max_pending} videos of {owner} are pending, as many as an owner may have: "
             "upload more when some of them are processed, or delete some."
         )
+
+
+def _fitting(rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+    """Return as many of the first rows as have texts that fit into a page, one at least."""
+    size_bytes = 0
+    for count, row in enumerate(rows):
+        size_bytes += len(row.title.encode()) + len(row.description.encode())
+        if size_bytes > _MAX_PAGE_TEXT_BYTES and count > 0:
+            return rows[:count]
+    return rows
 
 
 def _with_renditions(connection: Connection, rows: Iterable[Row[Any]]) -> list[Video]:

@@ -104,7 +104,19 @@ async def test_nothing_is_read_ahead_of_the_chunk_that_is_wanted() -> None:
         ('; filename="a;b.mp4"', "a;b.mp4"),
         (r'; filename="a\"b.mp4"', 'a"b.mp4'),
         ('; filename="Käse 🎬.mp4"', "Käse 🎬.mp4"),
-        ("; filename*=UTF-8''clip.mp4", None),  # RFC 7578, section 4.2, forbids it
+        # aiohttp, a quotation mark in a browser, and what only looks encoded
+        ('; filename="%C3%9Cbung%20am%20See%20%282%29.mp4"', "Übung am See (2).mp4"),
+        ('; filename="a%22b.mp4"', 'a"b.mp4'),
+        ('; filename="50%ff.mp4"', "50%ff.mp4"),
+        ('; filename="100%.mp4"', "100%.mp4"),
+        # .NET sends both forms; RFC 8187 alone; RFC 2047 alone, and broken
+        (
+            """; filename="=?utf-8?B?w5xidW5nLm1wNA==?="; filename*=utf-8''%C3%9Cbung.mp4""",
+            "Übung.mp4",
+        ),
+        ("; filename*=UTF-8''%C3%9Cbung.mp4", "Übung.mp4"),
+        ('; filename="=?utf-8?B?w5xidW5nLm1wNA==?="', "Übung.mp4"),
+        ('; filename="=?nonsense?B?w5xidW5nLm1wNA==?="', "=?nonsense?B?w5xidW5nLm1wNA==?="),
         ("", None),
     ],
 )

@@ -77,6 +77,10 @@ async def test_a_range_behind_the_end_is_416(gateway: Gateway) -> None:
         ({"If-None-Match": "*"}, 304),
         ({"If-None-Match": OTHER_ETAG}, 200),
         ({"If-None-Match": ETAG, "Range": "bytes=0-5"}, 304),
+        ({"If-Match": ETAG}, 200),
+        ({"If-Match": "*"}, 200),
+        ({"If-Match": f"{OTHER_ETAG}, {ETAG}", "Range": "bytes=0-5"}, 206),
+        ({"If-Match": ETAG, "If-None-Match": ETAG}, 304),
     ],
 )
 async def test_conditions(gateway: Gateway, headers: dict[str, str], status: int) -> None:
@@ -84,6 +88,22 @@ async def test_conditions(gateway: Gateway, headers: dict[str, str], status: int
         assert response.status == status
         assert response.headers["ETag"] == ETAG
         assert await response.read() == {200: CONTENT, 206: b"moving", 304: b""}[status]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("more", [{}, {"Range": "bytes=0-5"}, {"If-None-Match": ETAG}])
+@pytest.mark.parametrize("tag", [OTHER_ETAG, "W/" + ETAG, "nonsense"])
+async def test_another_file_than_the_client_began_with_is_412(
+    gateway: Gateway, method: str, more: dict[str, str], tag: str
+) -> None:
+    """RFC 9110, section 13.1.1; only a strong tag will do. So a download can be resumed."""
+    headers = {"If-Match": tag, **more}
+    async with (
+        gateway.client() as client,
+        client.request(method, PATH, headers=headers) as response,
+    ):
+        assert response.status == 412
+    assert [call.method for call in gateway.queue.calls] == ["GetVideo"]
 
 
 async def test_head_tells_the_size_and_ignores_ranges(gateway: Gateway) -> None:
@@ -131,7 +151,8 @@ def test_whatever_the_title_the_file_name_is_harmless(title: str, content_type: 
     name = source_of(video).name
     assert name
     assert not name.startswith((".", "-"))
-    assert len(name) <= 105
+    assert len(name) <= 100 + len(".video")
+    assert name.endswith((".mp4", ".video"))  # one of ours, whatever the title ends with
     assert not set(name) & set("/\\:*?\"<>|;%$`'\r\n\0")
     header = file_headers(source_of(video), None)["Content-Disposition"]
     assert header.isascii()
@@ -146,7 +167,18 @@ def test_whatever_the_title_the_file_name_is_harmless(title: str, content_type: 
         ("../../etc", "attachment; filename=\"etc.mp4\"; filename*=UTF-8''etc.mp4"),
         ("Käse 1", "attachment; filename=\"K_se_1.mp4\"; filename*=UTF-8''K%C3%A4se_1.mp4"),
         ("🎬", "attachment; filename=\"video.mp4\"; filename*=UTF-8''video.mp4"),
+        ("clip.mp4", "attachment; filename=\"clip.mp4\"; filename*=UTF-8''clip.mp4"),
+        (
+            "invoice.exe",
+            "attachment; filename=\"invoice.exe.mp4\"; filename*=UTF-8''invoice.exe.mp4",
+        ),
     ],
 )
 def test_the_file_name_comes_from_the_title(title: str, header: str) -> None:
     assert file_headers(source_of(make_video(title=title)), None)["Content-Disposition"] == header
+
+
+@pytest.mark.parametrize("content_type", ["video/unheard-of", "application/octet-stream"])
+def test_a_file_of_an_unknown_type_has_a_suffix_too(content_type: str) -> None:
+    video = make_video(title="invoice.exe", content_type=content_type)
+    assert source_of(video).name == "invoice.exe.video"

@@ -35,7 +35,11 @@ async def test_the_fields_and_the_file() -> None:
         ("/home/me/clip.mp4", "clip"),
         (r"C:\Users\me\clip.mp4", "clip"),
         (".mp4", ".mp4"),
-        ("", ""),
+        ("%C3%9Cbung%20am%20See%20%282%29.mp4", "Übung am See (2)"),
+        ("%2Fhome%2Fme%2Fclip.mp4", "clip"),
+        ("x" * 230 + ".mp4", "x" * 200),
+        ("two%0Alines.mp4", "two lines"),
+        ("gpj\u202e4pm.mp4", "gpj 4pm"),
     ],
 )
 @pytest.mark.parametrize("fields", [(), (part("title", b""),)])
@@ -59,6 +63,11 @@ async def test_without_title_the_file_name_is_the_title(
         ([part("title", b"x" * (MAX_FIELD_BYTES + 1)), FILE], InvalidRequest, "longer than"),
         ([file_part(b"x", content_type="text/html")], UnsupportedMedia, "text/html"),
         ([file_part(b"x", content_type="video/")], UnsupportedMedia, "is video/,"),
+        ([file_part(b"x", content_type="video/svg+xml")], UnsupportedMedia, r"video/svg\+xml"),
+        ([file_part(b"x", content_type="VIDEO/X+XML")], UnsupportedMedia, r"video/x\+xml"),
+        ([file_part(b"x", name="")], InvalidRequest, "no title"),
+        ([file_part(b"x", name="\u200b.mp4")], InvalidRequest, "no title"),
+        ([part("file", b"x")], InvalidRequest, "no title"),
         ([file_part(b"x" * (LIMIT + 1))], TooLarge, "1000 bytes at most"),
     ],
 )
@@ -80,7 +89,7 @@ async def test_a_file_of_the_largest_size_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["video/mp4", "video/x-matroska", "application/octet-stream"]
+    "content_type", ["video/mp4", "video/x-matroska", "video/xml", "application/octet-stream"]
 )
 async def test_a_video_keeps_its_content_type(content_type: str) -> None:
     metadata, _ = await read(file_part(b"x", content_type=content_type))

@@ -108,8 +108,10 @@ async def chunks_of(*chunks: bytes) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def upload(queue: Store, *chunks: bytes, title: str = "a title", owner: str = OWNER) -> Video:
-    metadata = dataclasses.replace(METADATA, title=title)
+async def upload(
+    queue: Store, *chunks: bytes, title: str = "a title", owner: str = OWNER, **more: Any
+) -> Video:
+    metadata = dataclasses.replace(METADATA, title=title, **more)
     return await queue.uploads.receive(owner, metadata, chunks_of(*chunks or (b"bytes",)))
 
 

@@ -35,6 +35,17 @@ async def test_a_list_is_newest_first_by_pages(queue: Store) -> None:
     assert await titles_by_page(queue, 5) == [["4", "3", "2", "1", "0"]]
 
 
+async def test_a_page_of_long_texts_has_fewer_videos(queue: Store) -> None:
+    """A description of 5000 characters may have 20 kB: the 200 of a page would have 4 MB."""
+    for number in range(30):
+        await upload(queue, title=f"{number}", description="\N{CLAPPER BOARD}" * 4096)
+    pages = await titles_by_page(queue, 200)
+    assert [len(page) for page in pages] == [15, 15]
+    assert [title for page in pages for title in page] == [
+        f"{number}" for number in reversed(range(30))
+    ]
+
+
 async def test_the_order_does_not_follow_a_clock_that_goes_back(queue: Store, clock: Clock) -> None:
     for number in range(3):
         await upload(queue, title=f"{number}")
