@@ -5,6 +5,7 @@ import socket
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mtls.dial import connect_to_any
 from mtls.errors import MtlsError
 
 
@@ -70,7 +71,7 @@ def parse_target(text: str, name: str = "") -> Target:
 def dial(target: Target, seconds: float) -> socket.socket:
     """Connect to the first of the host's addresses that answers. Raises `NotReached`."""
     try:
-        return socket.create_connection((target.host, target.port), seconds)
+        return connect_to_any(target.host, target.port, seconds)
     except socket.gaierror as error:
         raise NotReached(Obstacle.UNKNOWN_NAME, error.strerror or str(error)) from error
     except UnicodeError as error:  # a label that is empty or longer than 63 characters

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from mtls.certificates import Role
+from mtls.dial import connect_to_any
 from mtls.errors import MtlsError
 from mtls.identity import Identity, load_identity
 
@@ -40,19 +41,32 @@ def check_grpc(url: SplitResult, identity: Identity) -> None:
         try:
             answer = check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_SECONDS)
         except grpc.RpcError as error:
-            raise UnhealthyError(str(error)) from error
+            never_got_there = error.code() is grpc.StatusCode.UNAVAILABLE
+            raise UnhealthyError(
+                (never_got_there and _why_unreachable(url)) or str(error)
+            ) from error
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise UnhealthyError
+
+
+def _why_unreachable(url: SplitResult) -> str:
+    """Return why there is no connection at all; of several addresses, gRPC tells of the last."""
+    try:
+        connect_to_any(url.hostname or "", url.port or 443, _TIMEOUT_SECONDS).close()
+    except OSError as error:
+        return str(error)
+    return ""
 
 
 def check_https(url: SplitResult, identity: Identity) -> None:
     """Send GET. Raises `UnhealthyError`."""
     from mtls.ssl_contexts import client_context
 
-    connection = http.client.HTTPSConnection(
-        url.hostname or "", url.port, context=client_context(identity), timeout=_TIMEOUT_SECONDS
-    )
+    host, port, context = url.hostname or "", url.port or 443, client_context(identity)
+    connection = http.client.HTTPSConnection(host, port, context=context)
     try:
+        plain = connect_to_any(host, port, _TIMEOUT_SECONDS)
+        connection.sock = context.wrap_socket(plain, server_hostname=host)
         connection.request("GET", url.path or "/")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
