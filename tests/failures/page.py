@@ -13,10 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.failures.record import FAILURES, GROUPS, Record, System, Words
-
 from local_stack import ROOT
 from tests.failures.failure import Failure
+from tests.failures.record import FAILURES, GROUPS, Record, System, Words
 
 PAGE: Final = ROOT / "docs" / "what-can-go-wrong.md"
 
@@ -47,13 +46,16 @@ def page() -> str:
 
 def _contents(systems: Sequence[System]) -> str:
     """Return the head of the page: what it is, and its groups."""
-    head = _HEAD.read_text(encoding="utf-8").format(
-        first=systems[0], others="; ".join(f"{_short(each)}: {each}" for each in systems[1:])
-    )
+    first, *others = systems
+    whose = f"The words are those of {first}, as in our images."
+    if others:
+        listed = " and with ".join(map(str, others))
+        whose += f" Other words of {listed} stand below them."
     counts = (
         f"- [{group}](#{_anchor(group)}): {len(failures)}" for group, failures in GROUPS.items()
     )
-    return f"{head}\n" + "\n".join(counts)
+    head = _HEAD.read_text(encoding="utf-8")
+    return f"{head}\n{_filled(whose)}\n\n" + "\n".join(counts)
 
 
 def _anchor(heading: str) -> str:
@@ -100,7 +102,7 @@ def _row(name: str, words: str) -> Iterator[str]:
 def _where_others_differ(first: Words, system: System, words: Words) -> Iterator[str]:
     different = {name: said for name, said in words.said.items() if said != first.said.get(name)}
     if different:
-        yield f"{_short(system)} say:"
+        yield f"With {_short(system)}:"
         yield _block(different)
 
 

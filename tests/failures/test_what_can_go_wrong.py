@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.failures.record import FAILURES, GROUPS, this_system, words_of
 
 from tests.failures.failure import Failure, happen, look
 from tests.failures.lab import Lab
 from tests.failures.page import PAGE, page, records
+from tests.failures.record import FAILURES, GROUPS, this_system, words_of
 
 MISSING = [program for program in ("curl", "openssl") if shutil.which(program) is None]
 pytestmark = pytest.mark.skipif(
