@@ -5,8 +5,9 @@ import socket
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mtls.dial import connect_to_any
 from mtls.errors import MtlsError
+
+from runtime.dial import connect_to_any
 
 
 class Obstacle(StrEnum):

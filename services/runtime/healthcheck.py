@@ -14,9 +14,10 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from mtls.certificates import Role
-from mtls.dial import connect_to_any
 from mtls.errors import MtlsError
 from mtls.identity import Identity, load_identity
+
+from runtime.dial import connect_to_any
 
 _TIMEOUT_SECONDS: Final = 5
 

@@ -4,12 +4,13 @@ import socket
 import ssl
 from typing import Any
 
-from mtls.dial import connect_to_any
-from mtls.doctor.target import NotReached, Obstacle, dial, parse_target
-from mtls.environment import Address
-from mtls.probe import Cause, probe
+from mtls.address import Address
+from mtls.reporting.connection_probe import Cause, probe
 
 import pytest
+
+from doctor.target import NotReached, Obstacle, dial, parse_target
+from runtime.dial import connect_to_any
 
 UNREACHABLE = "255.255.255.255"  # the system refuses it at once: nothing is sent
 
