@@ -28,12 +28,13 @@ class UnhealthyError(MtlsError):
 
 def check_grpc(url: SplitResult, identity: Identity) -> None:
     """Call grpc.health.v1.Health/Check. Raises `UnhealthyError`."""
-    from mtls.grpc_client import channel_credentials
+    from mtls.grpc_client import NO_PROXY, channel_credentials
 
     import grpc
     from grpc_health.v1 import health_pb2
 
-    with grpc.secure_channel(url.netloc, channel_credentials(identity)) as channel:
+    credentials = channel_credentials(identity)
+    with grpc.secure_channel(url.netloc, credentials, options=[NO_PROXY]) as channel:
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,

@@ -4,7 +4,6 @@ Where a system has other words than the first, the page has both, and each syste
 """
 
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,10 +13,11 @@ from tests.failures.failure import Failure, happen, look
 from tests.failures.lab import Lab
 from tests.failures.page import PAGE, page, records
 from tests.failures.record import FAILURES, GROUPS, this_system, words_of
+from tests.needs import missing_programs
 
-MISSING = [program for program in ("curl", "openssl") if shutil.which(program) is None]
+MISSING = missing_programs()
 pytestmark = pytest.mark.skipif(
-    bool(MISSING) and os.environ.get("CI") != "true", reason=f"not installed: {MISSING}"
+    bool(MISSING) and os.environ.get("CI") != "true", reason=f"not installed: {', '.join(MISSING)}"
 )
 
 
