@@ -102,7 +102,7 @@ async def test_a_proxy_in_the_environment_is_passed_by(
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
     source = IdentitySource(peers.identity("gateway"))
-    async with renewing_channel(peers.address, source) as channel:
+    async with mtls_channel(peers.address, source) as channel:
         await until_it_calls_as(channel, source.current)
 
 
