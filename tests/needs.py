@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 from benchmarks.needs import missing as missing_for_benchmarks
+from local_stack import require_localhost
 
 # Minutes for lint and types, the tests, and the containers: on two cores, with nothing else to do.
 _LINT, _TESTS, _CONTAINERS = 1, 7, 3
@@ -69,6 +70,7 @@ def skipped() -> Iterator[str]:
 
 def main() -> None:
     """Print what is skipped, and how long the rest takes."""
+    require_localhost()
     containers = _CONTAINERS if engine_address() else 0
     print(f"On two cores this takes about {_LINT + _TESTS + containers} minutes.")
     for each in skipped():
