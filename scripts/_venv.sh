@@ -2,7 +2,9 @@
 # A marker records what was installed, so that the second run costs nothing.
 
 cd "$(dirname "$0")/.." || exit 1
-export PYTHONPATH="services:protos/gen:scripts${PYTHONPATH:+:$PYTHONPATH}"
+# Your own settings of Python are not for these programs: PYTHONSAFEPATH, for one, hides them from each other.
+for setting in $(env | sed -n 's/^\(PYTHON[A-Z0-9_]*\)=.*/\1/p'); do unset "$setting"; done
+export PYTHONPATH="services:protos/gen:scripts"
 
 find_python() {
     for candidate in python3 python3.14 python3.13 python3.12 python3.11; do

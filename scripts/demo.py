@@ -21,7 +21,7 @@ from rich.table import Table
 
 from demo_certificates import show_renewal, steal_and_revoke
 from impostors import Impostor, Outcome, impostors, upload_over_grpc, upload_over_http
-from local_stack import Service, Stack, running_stack
+from local_stack import Service, Stack, require_localhost, running_stack
 from pki.identities import CLIENT, IDENTITIES, SERVER, identity_named
 from sample_video import make_sample_video
 
@@ -235,6 +235,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave the services running at the end")
     options = parser.parse_args()
+    require_localhost()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, too
     console = Console(width=None if sys.stdout.isatty() else 150)
     with (

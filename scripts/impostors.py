@@ -5,6 +5,7 @@ its own certificate before it shows it.
 """
 
 import datetime as dt
+import io
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
@@ -111,17 +112,26 @@ async def _chunks() -> AsyncIterator[bytes]:
     yield _BYTES
 
 
-async def upload_over_http(address: str, ca_pem: bytes, client: Impostor, title: str) -> Outcome:
-    """Try to upload a video to the gateway at `address` (host:port) as `client`."""
+async def upload_over_http(
+    address: str, ca_pem: bytes, client: Impostor, title: str, content: bytes = _BYTES
+) -> Outcome:
+    """Try to upload a video to the gateway at `address` (host:port) as `client`.
+
+    The body waits for the server's go-ahead (RFC 9110, section 10.1.1). A client that is still
+    writing when the alert comes hears of it nothing but "Can not write request body".
+    """
     form = aiohttp.FormData({"title": title})
-    form.add_field("file", _BYTES, filename="video.mp4", content_type="video/mp4")
+    form.add_field("file", io.BytesIO(content), filename="video.mp4", content_type="video/mp4")
     scheme = "https" if client.speaks_tls else "http"
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             session.post(
-                f"{scheme}://{address}/videos", data=form, ssl=tls_context(ca_pem, client)
+                f"{scheme}://{address}/videos",
+                data=form,
+                expect100=True,
+                ssl=tls_context(ca_pem, client),
             ) as response,
         ):
             return Outcome(

@@ -5,6 +5,7 @@ Every stack has its own folder, certificates and ports, so that any number can r
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -38,6 +39,21 @@ Event = Mapping[str, Any]
 
 class StackError(RuntimeError):
     """A service did not do what was waited for."""
+
+
+def require_localhost() -> None:
+    """Exit with a line that says what to do where `localhost` is not 127.0.0.1.
+
+    Servers listen at that address, and clients dial that name, which is in the certificates.
+    """
+    try:
+        known = socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM)
+    except socket.gaierror:
+        known = []
+    if "127.0.0.1" not in {str(address[0]) for *_, address in known}:
+        sys.exit(
+            'localhost is not 127.0.0.1 here: add the line "127.0.0.1 localhost" to /etc/hosts.'
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,16 @@
 """What all tests share."""
 
+import os
+
 import mtls  # noqa: F401  before any test module imports grpc
 
 import hypothesis
 import pytest
+
+# Nothing is called here but this machine, and gRPC obeys a proxy without a word.
+for _name in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "no_proxy"):
+    os.environ.pop(_name, None)
+    os.environ.pop(_name.upper(), None)
 
 # No test is about time: the machine may be busy with something else.
 hypothesis.settings.register_profile("without-deadline", deadline=None)

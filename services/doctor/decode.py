@@ -15,6 +15,7 @@ from doctor.codes import (
     listed,
     named,
 )
+from doctor.compression import CompressedCertificate
 from doctor.errors import DecodeError
 from doctor.files import readable_certificate
 from doctor.messages import (
@@ -143,6 +144,15 @@ def _certificate(message: Message) -> Iterator[Field]:
         yield "  valid until", f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC"
 
 
+def _compressed_certificate(message: Message) -> Iterator[Field]:
+    compressed = CompressedCertificate.read(body_of(message))
+    yield "compressed", f"with {compressed.name}, from {compressed.length} bytes"
+    try:
+        yield from _certificate(message)
+    except DecodeError as error:
+        yield "certificates", f"unreadable: {error}"
+
+
 def _certificate_verify(message: Message) -> Iterator[Field]:
     yield "signed with", named(body_of(message).number(2), SIGNATURES)
     yield "proves", "that the sender has the private key of its certificate"
@@ -222,5 +232,5 @@ _HANDSHAKE: Final[Mapping[int | None, tuple[str, Callable[[Message], Iterator[Fi
     Kind.FINISHED: ("Finished", _finished),
     Kind.CERTIFICATE_STATUS: ("CertificateStatus", _nothing),
     Kind.KEY_UPDATE: ("KeyUpdate", _key_update),
-    Kind.COMPRESSED_CERTIFICATE: ("CompressedCertificate", _nothing),
+    Kind.COMPRESSED_CERTIFICATE: ("CompressedCertificate", _compressed_certificate),
 }

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import Final
 
 from doctor.codes import TLS_1_3
+from doctor.compression import CompressedCertificate
 from doctor.distinguished import DistinguishedName
 from doctor.errors import DecodeError
 from doctor.watch import ContentType, Direction, Message
@@ -36,6 +37,9 @@ class Kind(IntEnum):
     COMPRESSED_CERTIFICATE = 25
 
 
+_CERTIFICATES: Final = (Kind.CERTIFICATE, Kind.COMPRESSED_CERTIFICATE)
+
+
 class Extension(IntEnum):
     """Types of extensions, as far as they are read here."""
 
@@ -49,6 +53,7 @@ class Extension(IntEnum):
 
 
 _HEADER_BYTES: Final = 4  # type and length
+_EMPTY_CERTIFICATE_BYTES: Final = 4  # TLS 1.3: no request context, and a list of no certificates
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,9 @@ def body_of(message: Message) -> Reader:
     return Reader(message.body[_HEADER_BYTES:])
 
 
-def of_kind(messages: Iterable[Message], direction: Direction, kind: Kind) -> Iterator[Message]:
-    """Yield the handshake messages of this type."""
-    return (each for each in messages if each.direction is direction and kind_of(each) == kind)
+def of_kind(messages: Iterable[Message], direction: Direction, *kinds: Kind) -> Iterator[Message]:
+    """Yield the handshake messages of these types."""
+    return (each for each in messages if each.direction is direction and kind_of(each) in kinds)
 
 
 def extensions(reader: Reader) -> dict[int, Reader]:
@@ -86,8 +91,13 @@ def extensions(reader: Reader) -> dict[int, Reader]:
 
 
 def certificates_in(message: Message) -> tuple[bytes, ...]:
-    """Return the certificates of a Certificate message, in DER. Raises `DecodeError`."""
+    """Return the certificates of a Certificate message, in DER, also of one that is compressed.
+
+    Raises `DecodeError`.
+    """
     reader, found = body_of(message), []
+    if kind_of(message) == Kind.COMPRESSED_CERTIFICATE:
+        reader = CompressedCertificate.read(reader).decompressed()
     if message.version == TLS_1_3:
         reader.vector(1)  # certificate_request_context
     block = reader.vector(3)
@@ -127,7 +137,7 @@ def alerts(messages: Iterable[Message], direction: Direction) -> list[int]:
 
 def server_certificates(messages: Iterable[Message]) -> tuple[bytes, ...] | None:
     """Return what the server presented, in DER; None if it never got that far."""
-    for message in of_kind(messages, Direction.RECEIVED, Kind.CERTIFICATE):
+    for message in of_kind(messages, Direction.RECEIVED, *_CERTIFICATES):
         try:
             return certificates_in(message)
         except DecodeError:
@@ -147,8 +157,13 @@ def certificate_request(messages: Iterable[Message]) -> CertificateRequest | Non
 
 def has_presented(messages: Iterable[Message]) -> bool:
     """Whether we showed a certificate; an empty Certificate message shows none."""
-    sent = of_kind(messages, Direction.SENT, Kind.CERTIFICATE)
-    return any(certificates_in(message) for message in sent)
+    return any(map(_shows_one, of_kind(messages, Direction.SENT, *_CERTIFICATES)))
+
+
+def _shows_one(message: Message) -> bool:
+    if kind_of(message) == Kind.COMPRESSED_CERTIFICATE:  # by an algorithm that need not be readable
+        return CompressedCertificate.read(body_of(message)).length > _EMPTY_CERTIFICATE_BYTES
+    return bool(certificates_in(message))
 
 
 def version_chosen(messages: Iterable[Message]) -> int:

@@ -8,7 +8,7 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from mtls.certificates import Role
+from mtls.certificates import OP_NO_RX_CERTIFICATE_COMPRESSION, Role
 from mtls.identity import IdentityError, load_identity
 
 from cryptography import x509
@@ -68,6 +68,7 @@ def _verifying(
     context: ssl.SSLContext, roots: tuple[x509.Certificate, ...], *, is_strict: bool
 ) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= OP_NO_RX_CERTIFICATE_COMPRESSION  # a server may know none that we can read
     context.verify_mode = ssl.CERT_REQUIRED
     context.hostname_checks_common_name = False
     if is_strict:

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 from mtls.errors import MtlsError
 
+from runtime.dial import connect_to_any
+
 
 class Obstacle(StrEnum):
     """Why there is no TCP connection: nothing of this has to do with certificates."""
@@ -82,7 +84,7 @@ def _instead_of_url(url: str) -> str:
 def dial(target: Target, seconds: float) -> socket.socket:
     """Connect to the first of the host's addresses that answers. Raises `NotReached`."""
     try:
-        return socket.create_connection((target.host, target.port), seconds)
+        return connect_to_any(target.host, target.port, seconds)
     except socket.gaierror as error:
         raise NotReached(Obstacle.UNKNOWN_NAME, error.strerror or str(error)) from error
     except UnicodeError as error:  # a label that is empty or longer than 63 characters

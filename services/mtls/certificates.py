@@ -9,6 +9,12 @@ from mtls.spiffe import SpiffeId
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
+# An option of OpenSSL 3.2 and newer, for which the ssl module has no name: ask the peer for its
+# certificate as it is, not compressed (RFC 8879). So nothing has to be decompressed that comes from
+# somebody of whom nothing is known yet, and what reads the Certificate message finds one. Older
+# versions have no such messages, and ignore it.
+OP_NO_RX_CERTIFICATE_COMPRESSION: Final = 1 << 33
+
 
 class CertificateError(MtlsError):
     """The certificate does not say what it must say."""

@@ -29,6 +29,10 @@ _FAILING_SECONDS: Final = 30.0  # between two reports of a channel that cannot c
 
 Options = Sequence[tuple[str, Any]]
 
+# An option of channels: a service dials its peers itself. Without it gRPC obeys `https_proxy`,
+# which many machines have for calls that leave their network.
+NO_PROXY: Final = ("grpc.enable_http_proxy", 0)
+
 
 def channel_credentials(identity: Identity) -> grpc.ChannelCredentials:
     """Return credentials that show `identity` and accept only servers of its CA, by DNS name."""
@@ -78,7 +82,7 @@ class _Generation:
         self, address: Address, identity: Identity, options: Options, observer: Observer
     ) -> None:
         self.channel: Final = grpc.aio.secure_channel(
-            str(address), channel_credentials(identity), options=options
+            str(address), channel_credentials(identity), options=(NO_PROXY, *options)
         )
         self._reporting = asyncio.create_task(
             report_failures(self.channel, address, identity, observer)

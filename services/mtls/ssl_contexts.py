@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
 
+from mtls.certificates import OP_NO_RX_CERTIFICATE_COMPRESSION
 from mtls.identity import Identity
 
 
@@ -34,6 +35,7 @@ def client_context(
 def _context(protocol: int, identity: Identity, protocols: tuple[str, ...]) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.options |= OP_NO_RX_CERTIFICATE_COMPRESSION
     # RFC 5280 to the letter, as Python 3.13 does by default and older versions do not.
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.load_verify_locations(cadata=identity.ca_pem.decode("ascii"))

@@ -17,6 +17,8 @@ from mtls.certificates import Role
 from mtls.errors import MtlsError
 from mtls.identity import Identity, load_identity
 
+from runtime.dial import connect_to_any
+
 _TIMEOUT_SECONDS: Final = 5
 
 
@@ -26,12 +28,13 @@ class UnhealthyError(MtlsError):
 
 def check_grpc(url: SplitResult, identity: Identity) -> None:
     """Call grpc.health.v1.Health/Check. Raises `UnhealthyError`."""
-    from mtls.grpc_client import channel_credentials
+    from mtls.grpc_client import NO_PROXY, channel_credentials
 
     import grpc
     from grpc_health.v1 import health_pb2
 
-    with grpc.secure_channel(url.netloc, channel_credentials(identity)) as channel:
+    credentials = channel_credentials(identity)
+    with grpc.secure_channel(url.netloc, credentials, options=[NO_PROXY]) as channel:
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
             request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
@@ -40,19 +43,32 @@ def check_grpc(url: SplitResult, identity: Identity) -> None:
         try:
             answer = check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_SECONDS)
         except grpc.RpcError as error:
-            raise UnhealthyError(str(error)) from error
+            never_got_there = error.code() is grpc.StatusCode.UNAVAILABLE
+            raise UnhealthyError(
+                (never_got_there and _why_unreachable(url)) or str(error)
+            ) from error
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise UnhealthyError
+
+
+def _why_unreachable(url: SplitResult) -> str:
+    """Return why there is no connection at all; of several addresses, gRPC tells of the last."""
+    try:
+        connect_to_any(url.hostname or "", url.port or 443, _TIMEOUT_SECONDS).close()
+    except OSError as error:
+        return str(error)
+    return ""
 
 
 def check_https(url: SplitResult, identity: Identity) -> None:
     """Send GET. Raises `UnhealthyError`."""
     from mtls.ssl_contexts import client_context
 
-    connection = http.client.HTTPSConnection(
-        url.hostname or "", url.port, context=client_context(identity), timeout=_TIMEOUT_SECONDS
-    )
+    host, port, context = url.hostname or "", url.port or 443, client_context(identity)
+    connection = http.client.HTTPSConnection(host, port, context=context)
     try:
+        plain = connect_to_any(host, port, _TIMEOUT_SECONDS)
+        connection.sock = context.wrap_socket(plain, server_hostname=host)
         connection.request("GET", url.path or "/")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:

@@ -1,11 +1,9 @@
 """One stack for all claims about it: up before the first, gone with its volumes after the last."""
 
 import os
-import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import docker
@@ -14,22 +12,7 @@ import pytest
 from tests.compose.fragile import fragile_project
 from tests.compose.neighbour import Neighbour, neighbour
 from tests.compose.project import Project
-
-
-def docker_says(*arguments: str) -> str:
-    command = ["docker", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-@cache
-def engine_address() -> str | None:
-    """Return where the engine that compose uses listens, or None if there is none."""
-    try:
-        docker_says("compose", "version")
-        docker_says("version")  # fails unless the engine answers
-        return docker_says("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
-    except (OSError, subprocess.CalledProcessError):
-        return None
+from tests.needs import engine_address
 
 
 def pytest_runtest_setup() -> None:

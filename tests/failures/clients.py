@@ -166,7 +166,7 @@ async def ask_openssl(client: Client, http: str, _: str) -> Said:
 def _worth_reading(said: str) -> str:
     """Leave out s_client's progress, and what it adds when it has said what is wrong."""
     noise = re.compile(
-        r"depth=|verify return|DONE|notAfter|notBefore|Enter |Can't use SSL_get|CONNECTED"
+        r"depth=|verify return|DONE|notAfter|notBefore|Enter |Can't use SSL_get|CONNECT|Connecting"
     )
     lines = [line for line in said.splitlines() if line and not noise.match(line)]
     return "\n".join(lines[:_OPENSSL_LINES])

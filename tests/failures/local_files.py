@@ -1,5 +1,6 @@
 """Group 3: the files on your own machine."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -255,7 +256,7 @@ FAILURES: Final = (
         "and curl are told yes (`X509_V_FLAG_PARTIAL_CHAIN`), and Python is from 3.13 on.",
         mend="Trust the root.",
         arrange=_spoilt(_issuing_as_root),
-        refused=("aiohttp", "openssl"),
+        refused=("openssl",) if sys.version_info >= (3, 13) else ("aiohttp", "openssl"),
         examine=_CHECK,
         doctor="own.root",
         says=("refused_by_peer", ""),

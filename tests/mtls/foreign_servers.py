@@ -1,8 +1,6 @@
 """Servers of another make, and things that are no TLS servers, for the doctor to examine."""
 
-import os
 import re
-import shutil
 import socket
 import socketserver
 import subprocess
@@ -14,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
-import pytest
+from tests.needs import require_program
 
 _START_SECONDS: Final = 20
 
@@ -22,6 +20,7 @@ _START_SECONDS: Final = 20
 @contextmanager
 def openssl_server(certificate: Path, *arguments: str) -> Iterator[str]:
     """Yield the address of `openssl s_server -www`; the certificate's file has the key too."""
+    require_program("openssl", "openssl")
     command = ["openssl", "s_server", "-accept", "127.0.0.1:0", "-cert", str(certificate), "-www"]
     process = subprocess.Popen(
         [*command, *arguments],
@@ -65,10 +64,7 @@ http {{
 @contextmanager
 def nginx_server(folder: Path, certificate: Path, ca: Path, settings: str) -> Iterator[str]:
     """Yield the address of nginx; skips the test where nginx is not installed."""
-    if shutil.which("nginx") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("nginx is not installed: apt-get install nginx-light")
-        pytest.skip("nginx is not installed: apt-get install nginx-light")
+    require_program("nginx", "nginx-light")
     port = _unused_port()
     (folder / "nginx.conf").write_text(
         _NGINX.format(folder=folder, port=port, certificate=certificate, ca=ca, settings=settings)

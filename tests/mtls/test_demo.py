@@ -1,9 +1,14 @@
 """The demo does what README.md says of it."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import pytest
+
+from local_stack import require_localhost
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 KINDS: Final = (
@@ -32,3 +37,19 @@ def test_the_demo_ends_well_and_shows_every_impostor_at_both_servers() -> None:
     for kind in KINDS:
         assert demo.stdout.count(f"│ {kind} ") == 2, kind
     assert "16 of 16 impostors were refused" in demo.stdout
+
+
+@pytest.mark.parametrize("address", ["::1", None])
+def test_it_says_so_where_localhost_is_not_what_its_certificates_say(
+    monkeypatch: pytest.MonkeyPatch, address: str | None
+) -> None:
+    require_localhost()
+
+    def resolve(*_: Any) -> list[Any]:
+        if address is None:
+            raise socket.gaierror
+        return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, 0, 0, 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(SystemExit, match="/etc/hosts"):
+        require_localhost()

@@ -70,7 +70,7 @@ _OTHER_FAULTS: Final[dict[Reason, Cause]] = {
     Reason.PROTOCOL_VERSION: Cause.PROTOCOL_VERSION,
     Reason.REFUSED_BY_PEER: Cause.REFUSED_US,
 }
-_TRY_NEXT: Final = frozenset({Cause.NOBODY_LISTENS, Cause.UNREACHABLE})
+_TRY_NEXT: Final = (Cause.NOBODY_LISTENS, Cause.UNREACHABLE)  # first what says more
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +102,13 @@ async def _connect(address: Address, context: ssl.SSLContext) -> Finding:
         )
     except socket.gaierror as error:
         return Finding(Cause.NAME_NOT_RESOLVED, str(error.strerror))
-    finding = Finding(Cause.NAME_NOT_RESOLVED, "the name has no address")
+    findings = []
     for _, _, _, _, name in found:  # `localhost` often has two, and the server listens at one
         finding = await _shake_hands(str(name[0]), address, context)
         if finding.cause not in _TRY_NEXT:
-            break
-    return finding
+            return finding
+        findings.append(finding)
+    return min(findings, key=lambda finding: _TRY_NEXT.index(finding.cause))
 
 
 async def _shake_hands(ip: str, address: Address, context: ssl.SSLContext) -> Finding:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Final
 
 from av.container import InputContainer
+from av.rational import AVRational
 from av.video.frame import VideoFrame
 
 from transcoder.errors import TooLong, Undecodable
@@ -58,6 +59,11 @@ class Facts:
         return self.turn in {90, -90}
 
 
+def _exact(ratio: Fraction | AVRational) -> Fraction:
+    """Return what PyAV gives as a Fraction up to version 18, and then as a type of its own."""
+    return Fraction(ratio.numerator, ratio.denominator)
+
+
 def examine(descriptor: int, limits: Limits) -> Facts:
     """Open the source and decode its first picture. Raises `MediaError`."""
     with open_source(descriptor, limits) as container:
@@ -66,8 +72,8 @@ def examine(descriptor: int, limits: Limits) -> Facts:
         claimed = max(0, (container.duration or 0) - start) / _MICROSECONDS
         check_length(claimed, limits)
         picture = _first_picture(container, tracks, limits)
-        aspect = tracks.video.sample_aspect_ratio or Fraction(1)
-        rate = tracks.video.average_rate or _USUAL_FRAME_RATE
+        aspect = _exact(tracks.video.sample_aspect_ratio or Fraction(1))
+        rate = _exact(tracks.video.average_rate or _USUAL_FRAME_RATE)
         return Facts(
             stored=Size(picture.width, picture.height),
             pixel_aspect=aspect if 1 / _MAX_STRETCH < aspect < _MAX_STRETCH else Fraction(1),

@@ -24,7 +24,7 @@ class PictureTimeline:
     def place(self, picture: VideoFrame) -> list[VideoFrame]:
         """Return the picture with its time, or nothing if it is not after the one before."""
         stamp = picture.pts if picture.pts is not None else picture.dts
-        if stamp is None or picture.time_base is None:
+        if stamp is None or not picture.time_base:
             return []
         ticks = round((stamp * picture.time_base - self._start_seconds) / PICTURE_TIME_BASE)
         if ticks <= self._last:

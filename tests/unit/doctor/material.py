@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
+from tests.needs import require_program
+
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 SERVER: Final = ExtendedKeyUsageOID.SERVER_AUTH
@@ -176,9 +178,12 @@ def leaf(
 
 def run_shell(command: str, folder: Path) -> None:
     """Run a command of the doctor's as a person would."""
+    if "openssl" in command:
+        require_program("openssl", "openssl")
     subprocess.run(["sh", "-c", command], cwd=folder, check=True, capture_output=True)
 
 
 def openssl(*arguments: str, folder: Path) -> None:
     """Run the openssl command in a folder, for what the cryptography library does not sign."""
+    require_program("openssl", "openssl")
     subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)

@@ -314,8 +314,9 @@ def test_tells_apart_why_nobody_is_reached(obstacle: Obstacle, cause: str) -> No
 def test_knows_the_systems_errors(
     monkeypatch: pytest.MonkeyPatch, error: OSError, obstacle: Obstacle
 ) -> None:
-    def fail(*_: object) -> None:
-        raise error
+    def fail(*_: object, **__: object) -> None:
+        is_of_the_name = isinstance(error, socket.gaierror)
+        raise error if is_of_the_name else ExceptionGroup("of each address", [error])
 
     monkeypatch.setattr(socket, "create_connection", fail)
     with pytest.raises(NotReached) as raised:

@@ -1,6 +1,9 @@
 """TLS messages: read as the specification says, and never trusted."""
 
 import random
+import ssl
+import zlib
+from collections.abc import Iterable
 from typing import Final
 
 import pytest
@@ -15,14 +18,18 @@ from doctor.decode import decode
 from doctor.distinguished import DistinguishedName
 from doctor.errors import DecodeError
 from doctor.messages import (
+    body_of,
     certificate_request,
+    extensions,
+    has_presented,
     protocol_chosen,
     request_in,
     server_certificates,
 )
+from doctor.rehearsal import verifying_client
 from doctor.target import Target
 from doctor.timeline import as_dict
-from doctor.watch import ContentType, Direction, Message
+from doctor.watch import ContentType, Direction, Message, watch
 from doctor.wire import Reader
 from tests.unit.doctor.material import leaf
 
@@ -31,13 +38,20 @@ DER: Final = Encoding.DER
 TLS_1_2: Final = 0x0303
 
 
-def handshake(kind: int, body: bytes, version: int = TLS_1_3) -> Message:
+def handshake(
+    kind: int, body: bytes, version: int = TLS_1_3, direction: Direction = Direction.RECEIVED
+) -> Message:
     content = bytes([kind]) + len(body).to_bytes(3, "big") + body
-    return Message(Direction.RECEIVED, ContentType.HANDSHAKE, version, content, 0.0)
+    return Message(direction, ContentType.HANDSHAKE, version, content, 0.0)
 
 
 def vector(size: int, content: bytes) -> bytes:
     return len(content).to_bytes(size, "big") + content
+
+
+def entries_of(ders: Iterable[bytes]) -> bytes:
+    """Certificates as TLS 1.3 lists them, each with no extensions."""
+    return b"".join(vector(3, der) + vector(2, b"") for der in ders)
 
 
 NAME: Final = x509.Name(
@@ -72,11 +86,73 @@ def test_reads_which_cas_a_server_names(version: int) -> None:
 def test_reads_what_a_server_presents(version: int) -> None:
     ders = [each.public_bytes(DER) for each in leaf().chain]
     if version == TLS_1_3:
-        entries = b"".join(vector(3, der) + vector(2, b"") for der in ders)
-        message = handshake(11, vector(1, b"") + vector(3, entries), version)
+        message = handshake(11, vector(1, b"") + vector(3, entries_of(ders)), version)
     else:
         message = handshake(11, vector(3, b"".join(vector(3, der) for der in ders)), version)
     assert server_certificates([message]) == tuple(ders)
+
+
+def compressed(
+    chain: tuple[bytes, ...], algorithm: int = 1, announced: int | None = None
+) -> Message:
+    """A CompressedCertificate (RFC 8879, section 4) of ours, if `algorithm` is 1 a true one."""
+    plain = vector(1, b"") + vector(3, entries_of(chain))
+    length = len(plain) if announced is None else announced
+    body = algorithm.to_bytes(2) + length.to_bytes(3) + vector(3, zlib.compress(plain))
+    return handshake(25, body, direction=Direction.SENT)
+
+
+def test_a_compressed_certificate_is_read_and_shown() -> None:
+    ders = tuple(each.public_bytes(DER) for each in leaf().chain)
+    message = compressed(ders)
+    assert has_presented([message])
+    shown = decode(message)
+    assert shown.name == "CompressedCertificate"
+    assert shown.fields[0][1].startswith("with zlib, from ")
+    plain = decode(handshake(11, vector(1, b"") + vector(3, entries_of(ders))))
+    assert shown.fields[1:] == plain.fields
+    assert dict(plain.fields)["certificate 1"] == "CN=leaf"
+
+
+def test_a_compressed_list_of_no_certificates_presents_none() -> None:
+    assert not has_presented([compressed(())])
+
+
+@pytest.mark.parametrize(("algorithm", "name"), [(2, "brotli"), (3, "zstd"), (9, "0x0009")])
+def test_what_cannot_be_decompressed_says_so(algorithm: int, name: str) -> None:
+    message = compressed((leaf().chain[0].public_bytes(DER),), algorithm)
+    assert has_presented([message])
+    assert decode(message).fields[1][1] == (
+        f"unreadable: It is compressed with {name}, and only zlib can be read here."
+    )
+
+
+def test_no_more_is_decompressed_than_a_chain_has() -> None:
+    """A few kilobytes can be made to fill any memory."""
+    bomb = bytes(16 * 1024 * 1024 - 1)
+    body = (1).to_bytes(2) + len(bomb).to_bytes(3) + vector(3, zlib.compress(bomb))
+    assert "262144 came out" in decode(handshake(25, body)).fields[1][1]
+    assert "came out" in decode(compressed((), announced=5)).fields[1][1]
+
+
+def test_we_ask_for_no_compression() -> None:
+    """Or a server might choose an algorithm that Python cannot read."""
+    compress_certificate = 27
+    assert compress_certificate not in extensions_of_hello(verifying_client((), is_strict=True))
+
+
+def extensions_of_hello(context: ssl.SSLContext) -> set[int]:
+    messages: list[Message] = []
+    watch(context, lambda: 0.0, messages.append)
+    client = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    [hello] = messages
+    reader = body_of(hello)
+    reader.take(2 + 32)  # version, random
+    for size in (1, 2, 1):  # session id, cipher suites, compression methods
+        reader.vector(size)
+    return set(extensions(reader))
 
 
 def test_nothing_asked_and_nothing_presented_are_none() -> None:

@@ -97,6 +97,15 @@ async def move_with_a_call_under_way(
     return old, call
 
 
+async def test_a_proxy_in_the_environment_is_passed_by(
+    peers: Peers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # where nobody listens
+    source = IdentitySource(peers.identity("gateway"))
+    async with mtls_channel(peers.address, source) as channel:
+        await until_it_calls_as(channel, source.current)
+
+
 async def test_calls_move_over_and_those_under_way_go_on(peers: Peers) -> None:
     source = IdentitySource(peers.identity("gateway"))
     async with mtls_channel(peers.address, source) as channel:

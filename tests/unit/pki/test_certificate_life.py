@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -63,7 +64,9 @@ def test_the_page_tells_the_truth(tmp_path: Path) -> None:
         ended = subprocess.run(
             [
                 *("sh", "-c"),
-                command.replace(NAME, f"{sys.executable} {SCRIPT} --folder certs"),
+                command.replace(
+                    NAME, shlex.join([sys.executable, str(SCRIPT), "--folder", "certs"])
+                ),
             ],
             cwd=tmp_path,
             stdout=subprocess.PIPE,

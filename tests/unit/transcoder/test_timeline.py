@@ -75,3 +75,10 @@ def test_sounds_that_overlap_are_put_one_after_the_other() -> None:
 def test_sound_may_change_its_form_midway() -> None:
     placed = place_sounds(sound(0), sound(100, "mono"), sound(200, "5.1"), sound(300, rate=44_100))
     assert [begin for begin, _ in placed] == [0, 0.1, 0.2, 0.3]
+
+
+def test_a_picture_without_a_unit_of_time_is_left_out() -> None:
+    """PyAV 18 has None for it, and PyAV 19 zero."""
+    picture = VideoFrame(2, 2)
+    picture.pts = 7
+    assert PictureTimeline(Fraction(0), Fraction(25)).place(picture) == []

@@ -1,0 +1,81 @@
+"""What the tests need beside Python, and what is skipped where that is missing.
+
+    python -m tests.needs
+
+says so before anything runs.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from typing import Final
+
+import pytest
+
+from benchmarks.needs import missing as missing_for_benchmarks
+from local_stack import require_localhost
+
+# Minutes for lint and types, the tests, and the containers: on two cores, with nothing else to do.
+_LINT, _TESTS, _CONTAINERS = 1, 7, 3
+_PROGRAMS: Final = ("curl", "openssl")
+
+
+def docker_says(*arguments: str) -> str:
+    """Return what a docker command prints. Raises `OSError` or `CalledProcessError`."""
+    command = ["docker", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@cache
+def engine_address() -> str | None:
+    """Return where the engine that compose uses listens, or None if there is none."""
+    try:
+        docker_says("compose", "version")
+        docker_says("version")  # fails unless the engine answers
+        return docker_says("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def missing_programs() -> list[str]:
+    """Return which programs of other makes, with which ours are compared, are not installed."""
+    return [name for name in _PROGRAMS if shutil.which(name) is None]
+
+
+def require_program(name: str, package: str) -> None:
+    """Skip the test that runs where a program is not installed; CI has to have it."""
+    if shutil.which(name) is None:
+        end = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        end(f"{name} is not installed: apt-get install {package}")
+
+
+def skipped() -> Iterator[str]:
+    """Yield what is skipped here, and why; a line each."""
+    if engine_address() is None:
+        yield "the containers (tests/compose): no Docker engine with Compose v2 answers"
+    if programs := missing_programs():
+        yield (
+            "what other programs say (tests/failures, and some of tests/mtls and tests/unit/pki): "
+            f"not installed: {', '.join(programs)}"
+        )
+    if shutil.which("nginx") is None:
+        yield "the doctor with nginx (tests/mtls): apt-get install nginx-light"
+    if lacking := missing_for_benchmarks(["node", "nginx"]):
+        yield f"rows of the benchmarks (tests/benchmarks) that need {'; '.join(lacking)}"
+    if os.geteuid() != 0:
+        yield "giving certificates to other users (seven tests in tests/unit/pki): only root can"
+
+
+def main() -> None:
+    """Print what is skipped, and how long the rest takes."""
+    require_localhost()
+    containers = _CONTAINERS if engine_address() else 0
+    print(f"On two cores this takes about {_LINT + _TESTS + containers} minutes.")
+    for each in skipped():
+        print(f"Skipped: {each}.")
+
+
+if __name__ == "__main__":
+    main()
