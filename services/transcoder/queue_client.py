@@ -6,15 +6,15 @@ Nothing is repeated here: only who makes the call knows whether there is still a
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
+
+from mtls.address import Address
 
 import grpc.aio
 import structlog
 
 from transcoder.config import Config
-from transcoder.contact import Contact
-from transcoder.outputs import MediaFile
+from transcoder.job import MediaFile
 from transcoder.queue_errors import CALL_ERRORS, QueueUnreachable, TryAgain, meaning_of
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
@@ -26,6 +26,31 @@ Beat = Callable[[int], Awaitable[int]]
 _Result = TypeVar("_Result")
 
 _CHUNK_BYTES: Final = 256 * 1024
+
+
+class Contact:
+    """What is known of the way to the queue: at first nothing."""
+
+    def __init__(self, queue: Address) -> None:
+        self._queue = queue
+        self._answers: bool | None = None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the queue has answered the last time it was asked."""
+        return self._answers is True
+
+    def found(self) -> None:
+        """Take note of an answer, be it a refusal."""
+        if self._answers is not True:
+            _log.info("queue.reached", queue=str(self._queue))
+        self._answers = True
+
+    def lost(self, words: str) -> None:
+        """Take note that there was none."""
+        if self._answers is not False:
+            _log.warning("queue.unreachable", queue=str(self._queue), words=words)
+        self._answers = False
 
 
 class QueueClient:
@@ -94,7 +119,7 @@ class QueueClient:
         """Store a rendition or the thumbnail; the same again replaces it."""
         seconds = self._config.transfer_seconds
         call = self._stub.PublishRendition(timeout=seconds)
-        async with aclosing(_chunks_of(file.path)) as chunks:
+        async with aclosing(_chunks_of(file.content)) as chunks:
             answer = send_file(
                 call,
                 api.PublishRenditionRequest,
@@ -127,10 +152,10 @@ class QueueClient:
             raise meaning from error
 
 
-async def _chunks_of(path: Path) -> AsyncGenerator[bytes, None]:
-    with path.open("rb") as file:
-        while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
-            yield chunk
+async def _chunks_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
+    file.seek(0)  # a file that broke off is sent again
+    while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+        yield chunk
 
 
 def _metadata(lease: api.Lease, file: MediaFile) -> api.RenditionMetadata:

@@ -1,10 +1,10 @@
 """The worker: takes one video after the other, makes its renditions, and says what became of it."""
 
 import asyncio
-import tempfile
+import hashlib
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack, aclosing
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -12,16 +12,14 @@ from typing import Final, NoReturn, Protocol
 
 import structlog
 
-from transcoder.backoff import Backoff
 from transcoder.config import Config
-from transcoder.download import download
 from transcoder.errors import MediaError, TranscoderError
-from transcoder.lease import Progress, keep_lease, while_kept
-from transcoder.outputs import MediaFile
+from transcoder.job import MediaFile
+from transcoder.lease import Backoff, Progress, keep_lease, while_kept
 from transcoder.queue_client import QueueClient
 from transcoder.queue_errors import QueueError, TryAgain, WorkLost
 from transcoder.sandbox.limits import Limits
-from transcoder.sandbox.supervisor import transcode
+from transcoder.scratch import temporary_folder
 from videoqueue_api.v1 import video_queue_pb2 as api
 
 _log = structlog.get_logger(__name__)
@@ -30,8 +28,12 @@ _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_TROUBLE: Final = 20  # times the longest pause of an outage
 
 
+class WrongSource(TranscoderError):
+    """The queue sent other bytes than it said: see whether its disk is damaged."""
+
+
 class Transcode(Protocol):
-    """What `transcoder.sandbox.supervisor.transcode` does."""
+    """What `transcoder.sandbox.supervisor.run_job` does with a job."""
 
     async def __call__(  # noqa: D102
         self, source: Path, folder: Path, limits: Limits, on_progress: Callable[[int], None]
@@ -46,7 +48,7 @@ class Worker:
         queue: QueueClient,
         folder: Path,
         config: Config,
-        transcode: Transcode = transcode,
+        transcode: Transcode,
     ) -> None:
         self._queue = queue
         self._folder = folder
@@ -111,10 +113,12 @@ class Worker:
     async def _make(self, claim: api.Claim, progress: Progress) -> list[str]:
         """Fetch the source, make the files, publish them; return their names."""
         await self._report(claim, api.VIDEO_STATUS_PROCESSING)
-        with tempfile.TemporaryDirectory(dir=self._folder) as name:
-            source, made = Path(name, "source"), Path(name, "made")
+        with temporary_folder(self._folder) as folder, ExitStack() as opened:
+            source, made = folder / "source", folder / "made"
             await self._insist(claim, partial(self._fetch, claim, source))
             files = await self._transcode(source, made, self._config.limits, progress.report)
+            for file in files:
+                opened.enter_context(file.content)
             for file in files:
                 await self._insist(claim, partial(self._queue.publish, claim.lease, file))
             return [file.name for file in files]
@@ -148,6 +152,20 @@ class Worker:
     def _trouble(self) -> Backoff:
         longest = self._config.retry_seconds
         return Backoff(longest, _LONGEST_TROUBLE * longest)
+
+
+async def download(chunks: AsyncIterator[bytes], path: Path, video: api.Video) -> None:
+    """Write the chunks to a file. Raises `WrongSource` if they are not those of the video."""
+    digest, size_bytes = hashlib.sha256(), 0
+    with path.open("wb") as file:
+        async for chunk in chunks:
+            size_bytes += len(chunk)
+            if size_bytes > video.size_bytes:
+                raise WrongSource
+            await asyncio.to_thread(file.write, chunk)
+            digest.update(chunk)
+    if (size_bytes, digest.digest()) != (video.size_bytes, video.sha256):
+        raise WrongSource
 
 
 def _notes(error: Exception) -> list[str]:
