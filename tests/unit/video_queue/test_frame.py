@@ -14,9 +14,9 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
+from demo_identities import IDENTITIES, identity_named
 from local_stack import ROOT, Service, Stack
 from pki.authority import Authority, Issued
-from pki.identities import identity_named
 
 SERVICES = ROOT / "services"
 FOLDERS = ("api", "domain", "storage")
@@ -127,7 +127,7 @@ def test_it_refuses_a_stranger_and_says_why(stack: Stack, server: Service) -> No
     before, since = calls_of(server), server.log.position()
     gateway = identity_named("gateway")
     with pytest.raises(grpc.RpcError) as refused:
-        hello(server, stranger(stack, Authority.create().issue(gateway)))
+        hello(server, stranger(stack, Authority.create(IDENTITIES).issue(gateway)))
     assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     event = server.log.wait_for(lambda event: event["event"].endswith(".refused"), since=since)
     assert event["reason"] == "unknown_ca"
