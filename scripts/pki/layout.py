@@ -1,11 +1,11 @@
 """Which files lie where under certs/, who may read each, and what each is for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final
 
-from pki.identities import IDENTITIES, Identity
+from pki.identities import Identity
 
 PUBLIC: Final = 0o644
 SECRET: Final = 0o600
@@ -40,15 +40,13 @@ ISSUING_KEY: Final = File(
     "issuing-private-key.pem", SECRET, "signs leaves", "nobody; stays where certificates are made"
 )
 REVOKED: Final = File(
-    "revoked.crl", PUBLIC, "which leaves count no longer", "everybody; it is no secret"
+    "revoked.crl", PUBLIC, "which leaves are revoked", "everybody; it is no secret"
 )
 ISSUED: Final = File(
-    "issued.json", PUBLIC, "the leaves that are in force", "nobody needs it but the one who revokes"
+    "issued.json", PUBLIC, "the leaves that are in force", "nobody; revoking needs it"
 )
-ROLLOVER: Final = File(
-    "rollover.json", PUBLIC, "how far a rollover of the CA has come", "nobody needs it"
-)
-# Of each CA, in ca/<generation>/ and offline-root/<generation>/. There is one, but in a rollover.
+ROLLOVER: Final = File("rollover.json", PUBLIC, "how far a rollover of the CA has come", "nobody")
+# Of each CA, in ca/<generation>/ and offline-root/<generation>/.
 CA_FILES: Final = (ROOT_CERTIFICATE, ISSUING_CERTIFICATE, ISSUING_KEY)
 OFFLINE_FILES: Final = (ROOT_KEY,)
 # Of all of them, in ca/.
@@ -84,7 +82,7 @@ def generations(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def entries(folder: Path) -> Iterator[Entry]:
+def entries(folder: Path, identities: Iterable[Identity]) -> Iterator[Entry]:
     """Yield every path that may exist below `folder`, a folder before its content."""
     for name, files in ((CA_FOLDER, CA_FILES), (OFFLINE_FOLDER, OFFLINE_FILES)):
         for generation in generations(folder / name):
@@ -94,7 +92,7 @@ def entries(folder: Path) -> Iterator[Entry]:
                 yield Entry(folder / name / str(generation) / file.name, file.mode)
     for file in COMMON_CA_FILES:
         yield Entry(folder / CA_FOLDER / file.name, file.mode)
-    for identity in IDENTITIES:
+    for identity in identities:
         # A service's user does not own its folder, so it enters with the right of the others.
         home = PurePath(identity.name)
         for path in (*home.parents[:-1], home):

@@ -8,8 +8,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-from pki.durations import rough
-from pki.identities import IDENTITIES
+from pki.identities import Identities
 from pki.layout import (
     CA_FILES,
     CA_FOLDER,
@@ -22,6 +21,7 @@ from pki.layout import (
     generations,
 )
 from pki.pem import parse_certificates
+from pki.run import UNITS
 
 _EKU_NAMES: Final[dict[ObjectIdentifier, str]] = {
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
@@ -29,7 +29,7 @@ _EKU_NAMES: Final[dict[ObjectIdentifier, str]] = {
 }
 
 
-def certificates_table(folder: Path, *, now: dt.datetime) -> str:
+def certificates_table(folder: Path, identities: Identities, *, now: dt.datetime) -> str:
     """Return a line for each CA and each identity: what it is for, and what is left of its life."""
     ca = folder / CA_FOLDER
     places = [
@@ -37,7 +37,7 @@ def certificates_table(folder: Path, *, now: dt.datetime) -> str:
         for generation in generations(ca) or [1]
         for what, file in (("root CA", ROOT_CERTIFICATE), ("issuing CA", ISSUING_CERTIFICATE))
     ]
-    places += [(identity.name, folder / identity.name / CHAIN.name) for identity in IDENTITIES]
+    places += [(identity.name, folder / identity.name / CHAIN.name) for identity in identities]
     rows = [(name, *_describe(path, now)) for name, path in places]
     return _align([("IDENTITY", "LEFT", "EKU", "NAMES"), *rows])
 
@@ -45,8 +45,8 @@ def certificates_table(folder: Path, *, now: dt.datetime) -> str:
 def files_table() -> str:
     """Return a line for each kind of file: what it holds, and to whom it may be given."""
     ca = [
-        (f"{place}/{file.name}", file.holds, file.belongs)
-        for place, files in (
+        (f"{folder}/{file.name}", file.holds, file.belongs)
+        for folder, files in (
             ("ca/1", CA_FILES),
             ("ca", COMMON_CA_FILES),
             ("offline-root/1", OFFLINE_FILES),
@@ -57,9 +57,9 @@ def files_table() -> str:
     return _align([("FILE", "HOLDS", "MAY BE GIVEN TO"), *ca, *identity])
 
 
-def folders_table() -> str:
-    """Return a line for each folder: whoever it is for gets it whole, and no other folder."""
-    rows = [(f"{identity.name}/", identity.purpose) for identity in IDENTITIES]
+def folders_table(identities: Identities) -> str:
+    """Return a line for each folder: its service is given that folder and no other."""
+    rows = [(f"{identity.name}/", identity.purpose) for identity in identities]
     return _align([("FOLDER", "FOR THE ONE THAT"), *rows])
 
 
@@ -79,7 +79,14 @@ def _describe(path: Path, now: dt.datetime) -> tuple[str, str, str]:
 
 def _left(certificate: x509.Certificate, now: dt.datetime) -> str:
     left = certificate.not_valid_after_utc - now
-    return rough(left) if left > dt.timedelta(0) else "expired"
+    return _rounded(left) if left > dt.timedelta(0) else "expired"
+
+
+def _rounded(duration: dt.timedelta) -> str:
+    """Write a duration in the unit that fits, rounded down: 29.9d, 23.9h, 59m, 59s."""
+    name, unit = next(((n, u) for n, u in UNITS.items() if duration >= u), ("s", UNITS["s"]))
+    tenths = duration * 10 // unit
+    return f"{duration // unit}{name}" if name in "sm" else f"{tenths / 10:.1f}{name}"
 
 
 def _ekus(certificate: x509.Certificate) -> Iterator[str]:

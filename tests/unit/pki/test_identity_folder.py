@@ -5,12 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
 from cryptography.x509.oid import ObjectIdentifier
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority, Issued, KeyType
-from pki.identities import CLIENT, SERVER, identity_named
+from pki.identities import CLIENT, SERVER
 from pki.identity_folder import (
     Wanted,
     read_identity,
@@ -19,7 +25,7 @@ from pki.identity_folder import (
     write_identity,
     write_trust,
 )
-from pki.pem import certificate_pem
+from pki.pem import certificate_pem, parse_key
 
 GATEWAY = identity_named("gateway")
 FILES = ("certificate.crt", "private-key.pem", "key-pair.pem")
@@ -45,7 +51,9 @@ class Home:
         now: dt.datetime | None = None,
         revoked: frozenset[int] = frozenset(),
     ) -> str | None:
-        wanted = Wanted(GATEWAY, self.authority, key_type, now or dt.datetime.now(dt.UTC), revoked)
+        wanted = Wanted(
+            GATEWAY, (self.authority,), key_type, now or dt.datetime.now(dt.UTC), revoked
+        )
         return reason_to_issue(self.folder, wanted)
 
 
@@ -67,12 +75,12 @@ def test_a_file_is_missing(home: Home, file: str) -> None:
 
 
 def test_another_ca_of_the_same_name_issued_it(home: Home) -> None:
-    home.write(Authority.create().issue(GATEWAY))
+    home.write(Authority.create(IDENTITIES).issue(GATEWAY))
     assert home.reason() == "it was issued by another CA"
 
 
 def test_whom_it_trusts_is_no_reason(home: Home) -> None:
-    write_identity(home.folder, home.authority.issue(GATEWAY), Authority.create().ca_pem)
+    write_identity(home.folder, home.authority.issue(GATEWAY), Authority.create(IDENTITIES).ca_pem)
     assert home.reason() is None
 
 
@@ -120,6 +128,14 @@ def test_the_chain_lacks_the_issuing_ca(home: Home) -> None:
 def test_the_key_is_another_one(home: Home) -> None:
     (home.folder / "private-key.pem").write_bytes(home.authority.issue(GATEWAY).key_pem)
     assert home.reason() == "the private key does not fit the certificate"
+
+
+def test_the_key_has_a_password(home: Home) -> None:
+    path = home.folder / "private-key.pem"
+    password = BestAvailableEncryption(b"secret")
+    key = parse_key(path.read_bytes())
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, password))
+    assert home.reason() == "its private key has a password, which no service can type"
 
 
 def test_the_key_pair_was_left_behind(home: Home) -> None:

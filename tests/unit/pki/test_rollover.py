@@ -14,16 +14,16 @@ from mtls.identity import IdentityError, load_identity
 import pytest
 from cryptography import x509
 
+from demo_identities import IDENTITIES, identity_named
 from pki.bootstrap import bootstrap
 from pki.crl import parse_crls, revoked_in
 from pki.errors import AuthorityUnusable, StageNotAllowed
-from pki.identities import IDENTITIES, identity_named
 from pki.identity_folder import read_identity, write_identity
 from pki.pem import certificate_pem
-from pki.place import Options
 from pki.revoke import revoke
-from pki.rollover import SETTLE, Standing, rotate, standing
+from pki.rollover import Progress, progress, rotate
 from pki.rollover_state import Authorities, Stage, read_rollover
+from pki.run import LOAD_TIME, Options
 from pki.signing import common_name
 from tests.unit.pki.verifiers import handshake, openssl_says
 
@@ -31,12 +31,12 @@ AT_ONCE = dt.timedelta(0)
 OLD, NEW = "video-demo.test root CA", "video-demo.test root CA 2"
 
 
-def look(certs: Path, settle: dt.timedelta = AT_ONCE) -> Standing:
-    return standing(certs, Options(), settle, on_wait=lambda: None)
+def look(certs: Path, load_time: dt.timedelta = AT_ONCE) -> Progress:
+    return progress(certs, Options(IDENTITIES, load_time=load_time), on_wait=lambda: None)
 
 
-def step(certs: Path, stage: Stage, settle: dt.timedelta = AT_ONCE) -> tuple[str, ...]:
-    return rotate(certs, Options(), stage, settle)
+def step(certs: Path, stage: Stage, load_time: dt.timedelta = AT_ONCE) -> tuple[str, ...]:
+    return rotate(certs, Options(IDENTITIES, load_time=load_time), stage)
 
 
 def roots(certs: Path, name: str = "gateway") -> list[str]:
@@ -75,16 +75,16 @@ def test_the_whole_way(certs: Path) -> None:
         assert len(parse_crls((certs / identity.name / "revoked.crl").read_bytes())) == 1
     assert [path.name for path in (certs / "offline-root").iterdir()] == ["2"]
     assert {path.name for path in (certs / "ca").iterdir()} == {"2", "issued.json", "revoked.crl"}
-    assert bootstrap(certs, Options()).changes == ()
+    assert bootstrap(certs, Options(IDENTITIES)).changes == ()
 
 
 def test_all_stages_are_renewed_in(certs: Path) -> None:
     for stage in Stage:
         step(certs, stage)
         before = read_identity(certs / "probe").leaf.serial_number
-        bootstrap(certs, Options(again=True))
+        bootstrap(certs, Options(IDENTITIES, again=True))
         assert read_identity(certs / "probe").leaf.serial_number != before
-        assert bootstrap(certs, Options()).changes == ()
+        assert bootstrap(certs, Options(IDENTITIES)).changes == ()
 
 
 def test_whoever_reads_a_folder_at_any_moment_finds_a_usable_identity(certs: Path) -> None:
@@ -136,7 +136,6 @@ def test_any_two_services_can_talk_though_one_is_a_stage_behind(
         handshake(server=folders[0] / "video-queue", client=folders[2] / "gateway")
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl program is not installed")
 def test_openssl_accepts_the_leaf_of_either_ca_with_the_lists_of_both(certs: Path) -> None:
     for stage in (Stage.TRUST, Stage.ISSUE):
         step(certs, stage)
@@ -145,7 +144,7 @@ def test_openssl_accepts_the_leaf_of_either_ca_with_the_lists_of_both(certs: Pat
 
 def test_who_is_revoked_stays_so_until_the_ca_is_dropped(certs: Path) -> None:
     stolen = read_identity(certs / "gateway").leaf.serial_number
-    revoke(certs, Options(), "gateway")
+    revoke(certs, Options(IDENTITIES), "gateway")
     for stage, expected in (
         (Stage.TRUST, [{stolen: None}, {}]),
         (Stage.ISSUE, [{stolen: None}, {}]),
@@ -161,7 +160,7 @@ def test_a_leaf_of_each_ca_is_revoked_in_its_own_list(certs: Path) -> None:
     step(certs, Stage.TRUST)
     step(certs, Stage.ISSUE)
     new = read_identity(certs / "gateway").leaf.serial_number
-    revoke(certs, Options(), "gateway")
+    revoke(certs, Options(IDENTITIES), "gateway")
     crls = parse_crls((certs / "probe" / "revoked.crl").read_bytes())
     assert [revoked_in(crl) for crl in crls] == [{old: None}, {new: None}]
 
@@ -189,7 +188,7 @@ def test_no_stage_can_be_left_out_or_done_twice(
 
 def test_a_stage_has_to_wait_until_the_last_one_is_loaded_everywhere(certs: Path) -> None:
     step(certs, Stage.TRUST)
-    (obstacle,) = look(certs, SETTLE).obstacles
+    (obstacle,) = look(certs, LOAD_TIME).obstacles
     assert obstacle.endswith("are left of the 10s in which every service loads what changed")
     for stage in (Stage.ISSUE, Stage.DROP):
         with pytest.raises(StageNotAllowed, match="are left of the 1h in which"):
@@ -200,10 +199,10 @@ def test_a_stage_has_to_wait_until_the_last_one_is_loaded_everywhere(certs: Path
 def test_what_changes_in_a_stage_has_to_be_loaded_as_well(certs: Path) -> None:
     step(certs, Stage.TRUST)
     first = read_rollover(certs)
-    bootstrap(certs, Options())
+    bootstrap(certs, Options(IDENTITIES))
     assert read_rollover(certs) == first
     (certs / "gateway" / "ca-certificate.crt").unlink()
-    bootstrap(certs, Options())
+    bootstrap(certs, Options(IDENTITIES))
     second = read_rollover(certs)
     assert first
     assert second
@@ -237,12 +236,12 @@ def swap_the_key(certs: Path) -> None:
 @pytest.mark.parametrize(
     ("stages", "spoil", "words"),
     [
-        (1, forget_new_root, "gateway: does not hold the roots and lists of now"),
-        (1, lose_a_list, "gateway: does not hold the roots and lists of now"),
+        (1, forget_new_root, "gateway: does not hold the present roots and revocation lists"),
+        (1, lose_a_list, "gateway: does not hold the present roots and revocation lists"),
         (1, swap_the_key, "the private key does not fit"),
         (2, keep_an_old_leaf, "gateway: has to be issued, because it was issued by another CA"),
         (2, swap_the_key, "the private key does not fit"),
-        (2, forget_new_root, "gateway: does not hold the roots and lists of now"),
+        (2, forget_new_root, "gateway: does not hold the present roots and revocation lists"),
     ],
 )
 def test_a_stage_is_refused_while_anything_of_the_last_one_is_missing(
@@ -256,7 +255,7 @@ def test_a_stage_is_refused_while_anything_of_the_last_one_is_missing(
     assert words in obstacle
     with pytest.raises(StageNotAllowed, match=f"Stage {following} is not allowed yet: gateway: "):
         step(certs, following)
-    bootstrap(certs, Options())
+    bootstrap(certs, Options(IDENTITIES))
     step(certs, following)
 
 
@@ -265,7 +264,7 @@ def test_the_root_folder_is_not_needed_to_issue_and_renew(certs: Path) -> None:
     step(certs, Stage.TRUST)
     shutil.rmtree(certs / "offline-root")
     step(certs, Stage.ISSUE)
-    bootstrap(certs, Options(again=True))
+    bootstrap(certs, Options(IDENTITIES, again=True))
     step(certs, Stage.DROP)
 
 
@@ -274,7 +273,7 @@ def test_the_first_stage_can_be_taken_back(certs: Path) -> None:
     shutil.rmtree(certs / "ca" / "2")
     shutil.rmtree(certs / "offline-root" / "2")
     before = read_identity(certs / "gateway").leaf
-    bootstrap(certs, Options())
+    bootstrap(certs, Options(IDENTITIES))
     assert look(certs).now.startswith(f"No rollover is under way. Everybody trusts {OLD}, until")
     assert roots(certs) == [OLD]
     assert read_identity(certs / "gateway").leaf == before
@@ -292,9 +291,9 @@ def test_a_damaged_state_is_said_and_can_be_written_by_hand(certs: Path, content
     step(certs, Stage.TRUST)
     (certs / "ca" / "rollover.json").write_bytes(content)
     with pytest.raises(AuthorityUnusable, match=r'Write \{"stage": "trust"\} into it'):
-        bootstrap(certs, Options())
+        bootstrap(certs, Options(IDENTITIES))
     (certs / "ca" / "rollover.json").write_bytes(b'{"stage": "trust"}')
-    bootstrap(certs, Options())
+    bootstrap(certs, Options(IDENTITIES))
     step(certs, Stage.ISSUE)
 
 
@@ -312,7 +311,7 @@ def test_on_the_command_line(run: Callable[..., subprocess.CompletedProcess[str]
         "It is allowed.",
     ]
     assert run("rotate-ca", "trust").returncode == 0
-    refused = run("rotate-ca", "issue", "--settle", "1h")
+    refused = run("rotate-ca", "issue", "--load-time", "1h")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("bootstrap_certs: Stage issue is not allowed yet: ")
-    assert run("rotate-ca", "issue", "--settle", "0s").returncode == 0
+    assert run("rotate-ca", "issue", "--load-time", "0s").returncode == 0

@@ -11,8 +11,8 @@ from mtls.identity import load_identity
 
 import pytest
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
-from pki.identities import identity_named
 from pki.identity_folder import write_identity
 from tests.unit.transcoder.conftest import Server
 from tests.unit.transcoder.fake_queue import Call, FakeQueue
@@ -73,7 +73,7 @@ def variables(server: Server, certs: Path, frame: Path, tmp_path: Path) -> dict[
 @pytest.fixture
 async def stranger(tmp_path: Path) -> AsyncIterator[Server]:
     """A queue with the same names in its certificate, which another CA has issued."""
-    authority, folder = Authority.create(), tmp_path / "stranger"
+    authority, folder = Authority.create(IDENTITIES), tmp_path / "stranger"
     write_identity(folder, authority.issue(identity_named("video-queue")), authority.ca_pem)
     queue = FakeQueue()  # type: ignore[abstract]  # it has only the worker's calls
     server = Server(queue, load_identity(folder, roles=frozenset({Role.SERVER})))
