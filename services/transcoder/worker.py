@@ -1,9 +1,10 @@
 """The worker: takes one video after the other, makes its renditions, and says what became of it."""
 
 import asyncio
+import hashlib
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from math import inf
@@ -12,11 +13,9 @@ from typing import Final, NoReturn, Protocol
 
 import structlog
 
-from transcoder.backoff import Backoff
 from transcoder.config import Config
-from transcoder.download import download
 from transcoder.errors import MediaError, TranscoderError
-from transcoder.lease import Progress, keep_lease, while_kept
+from transcoder.lease import Backoff, Progress, keep_lease, while_kept
 from transcoder.outputs import MediaFile
 from transcoder.queue_client import QueueClient
 from transcoder.queue_errors import QueueError, TryAgain, WorkLost
@@ -28,6 +27,10 @@ _log = structlog.get_logger(__name__)
 
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_TROUBLE: Final = 20  # times the longest pause of an outage
+
+
+class WrongSource(TranscoderError):
+    """The queue sent other bytes than it said: see whether its disk is damaged."""
 
 
 class Transcode(Protocol):
@@ -148,6 +151,20 @@ class Worker:
     def _trouble(self) -> Backoff:
         longest = self._config.retry_seconds
         return Backoff(longest, _LONGEST_TROUBLE * longest)
+
+
+async def download(chunks: AsyncIterator[bytes], path: Path, video: api.Video) -> None:
+    """Write the chunks to a file. Raises `WrongSource` if they are not those of the video."""
+    digest, size_bytes = hashlib.sha256(), 0
+    with path.open("wb") as file:
+        async for chunk in chunks:
+            size_bytes += len(chunk)
+            if size_bytes > video.size_bytes:
+                raise WrongSource
+            await asyncio.to_thread(file.write, chunk)
+            digest.update(chunk)
+    if (size_bytes, digest.digest()) != (video.size_bytes, video.sha256):
+        raise WrongSource
 
 
 def _notes(error: Exception) -> list[str]:

@@ -16,9 +16,8 @@ from av.error import ExternalError
 from transcoder.errors import MediaError, NoRoom, TooMuchMemory, TooMuchOutput, TranscoderError
 from transcoder.media.convert import convert
 from transcoder.sandbox.landlock import confine_files
-from transcoder.sandbox.limits import Limits
+from transcoder.sandbox.limits import Limits, limit_resources
 from transcoder.sandbox.messages import THOUSANDTHS, Failed, Finished, Message, Progress, encode
-from transcoder.sandbox.resources import limit_resources
 
 _ERRORS: Final[Mapping[int | None, type[TranscoderError]]] = {
     errno.EFBIG: TooMuchOutput,

@@ -1,7 +1,13 @@
-"""What one video may cost."""
+"""What one video may cost, and the limits that the kernel keeps."""
 
 import os
+import resource
 from dataclasses import dataclass
+from typing import Final
+
+# The first signal, SIGXCPU, can be ignored; SIGKILL, which follows after this, cannot.
+_CPU_GRACE_SECONDS: Final = 5
+_NICENESS: Final = 10  # the worker itself must be in time with its heartbeats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,3 +29,17 @@ class Limits:
     # Of the decoder and of each encoder: every one of them holds some pictures in memory, so that
     # a machine with many cores must not take as many as it could.
     threads: int = min(4, os.cpu_count() or 1)
+
+
+def limit_resources(limits: Limits) -> None:
+    """Lower the limits of this process, soft and hard, so that it cannot raise them again."""
+    for kind, soft, hard in (
+        (resource.RLIMIT_CPU, limits.cpu_seconds, limits.cpu_seconds + _CPU_GRACE_SECONDS),
+        # Not RLIMIT_AS: for every thread glibc reserves 64 MiB of addresses, and uses few of them.
+        (resource.RLIMIT_DATA, limits.memory_bytes, limits.memory_bytes),
+        (resource.RLIMIT_FSIZE, limits.output_bytes, limits.output_bytes),
+        (resource.RLIMIT_NOFILE, limits.open_files, limits.open_files),
+        (resource.RLIMIT_CORE, 0, 0),
+    ):
+        resource.setrlimit(kind, (soft, hard))
+    os.nice(_NICENESS)
