@@ -15,7 +15,8 @@ from typing import Final
 
 from tests import spoiling_videos as spoiling
 from tests.making_videos import FAST_VP8, Clip, write_changing_size, write_clip
-from transcoder import errors
+from transcoder.errors import MediaError
+from transcoder.media import errors
 
 Sizes = Mapping[str, tuple[int, int]]
 
@@ -28,7 +29,7 @@ class Awkward:
     renditions: Sizes = field(default_factory=dict)
     # How the source is turned to be upright, in degrees, counterclockwise.
     turn: int = 0
-    error: type[errors.MediaError] | None = None
+    error: type[MediaError] | None = None
     words: str = ""
 
 
@@ -43,7 +44,7 @@ def _completes(clip: Clip, **renditions: tuple[int, int]) -> Awkward:
 
 def _fails(
     source: Clip | bytes,
-    error: type[errors.MediaError],
+    error: type[MediaError],
     words: str,
     spoil: Callable[[bytes], bytes] = bytes,
 ) -> Awkward:
@@ -121,7 +122,7 @@ COMPLETED: Final[Mapping[str, Awkward]] = {
     "many-tracks.mkv": _completes(replace(_MKV, sounds=("flac",) * 20)),
     "with-cover.mp4": _completes(replace(_CLIP, has_cover=True)),
     "scratched.mp4": Awkward(
-        make=_fails(_LONG, errors.MediaError, "", spoiling.with_errors).make,
+        make=_fails(_LONG, MediaError, "", spoiling.with_errors).make,
         renditions={"360p": (320, 180)},
     ),
 }

@@ -4,12 +4,16 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from mtls import IdentitySource, Role
 
 from runtime.service import run_service
 from transcoder.config import Config
+from transcoder.media import JOB
 from transcoder.queue_client import QueueClient
+from transcoder.sandbox.orphans import adopt_orphans
+from transcoder.sandbox.supervisor import run_job
 from transcoder.scratch import scratch_folder
 from transcoder.worker import Worker
 from videoqueue_client.channel import queue_channel
@@ -23,14 +27,15 @@ async def working(config: Config, identity: IdentitySource) -> AsyncIterator[Non
             queue_channel(config.queue, identity) as channel,
             asyncio.TaskGroup() as tasks,
         ):
-            worker = Worker(QueueClient(channel, config), folder, config)
-            task = tasks.create_task(worker.run())
+            client, transcode = QueueClient(channel, config), partial(run_job, JOB)
+            task = tasks.create_task(Worker(client, folder, config, transcode).run())
             yield
             task.cancel()
 
 
 def main() -> int:
     """Run the service; return the exit code."""
+    adopt_orphans()
     return run_service(Config, working, Role.CLIENT, started="worker.started")
 
 

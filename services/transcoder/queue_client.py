@@ -6,15 +6,14 @@ Nothing is repeated here: only who makes the call knows whether there is still a
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 import grpc.aio
 import structlog
 
 from transcoder.config import Config
 from transcoder.contact import Contact
-from transcoder.outputs import MediaFile
+from transcoder.job import MediaFile
 from transcoder.queue_errors import CALL_ERRORS, QueueUnreachable, TryAgain, meaning_of
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
@@ -94,7 +93,7 @@ class QueueClient:
         """Store a rendition or the thumbnail; the same again replaces it."""
         seconds = self._config.transfer_seconds
         call = self._stub.PublishRendition(timeout=seconds)
-        async with aclosing(_chunks_of(file.path)) as chunks:
+        async with aclosing(_chunks_of(file.content)) as chunks:
             answer = send_file(
                 call,
                 api.PublishRenditionRequest,
@@ -127,10 +126,10 @@ class QueueClient:
             raise meaning from error
 
 
-async def _chunks_of(path: Path) -> AsyncGenerator[bytes, None]:
-    with path.open("rb") as file:
-        while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
-            yield chunk
+async def _chunks_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
+    file.seek(0)  # a file that broke off is sent again
+    while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+        yield chunk
 
 
 def _metadata(lease: api.Lease, file: MediaFile) -> api.RenditionMetadata:

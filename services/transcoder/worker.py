@@ -2,10 +2,9 @@
 
 import asyncio
 import hashlib
-import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -15,12 +14,12 @@ import structlog
 
 from transcoder.config import Config
 from transcoder.errors import MediaError, TranscoderError
+from transcoder.job import MediaFile
 from transcoder.lease import Backoff, Progress, keep_lease, while_kept
-from transcoder.outputs import MediaFile
 from transcoder.queue_client import QueueClient
 from transcoder.queue_errors import QueueError, TryAgain, WorkLost
 from transcoder.sandbox.limits import Limits
-from transcoder.sandbox.supervisor import transcode
+from transcoder.scratch import temporary_folder
 from videoqueue_api.v1 import video_queue_pb2 as api
 
 _log = structlog.get_logger(__name__)
@@ -34,7 +33,7 @@ class WrongSource(TranscoderError):
 
 
 class Transcode(Protocol):
-    """What `transcoder.sandbox.supervisor.transcode` does."""
+    """What `transcoder.sandbox.supervisor.run_job` does with a job."""
 
     async def __call__(  # noqa: D102
         self, source: Path, folder: Path, limits: Limits, on_progress: Callable[[int], None]
@@ -49,7 +48,7 @@ class Worker:
         queue: QueueClient,
         folder: Path,
         config: Config,
-        transcode: Transcode = transcode,
+        transcode: Transcode,
     ) -> None:
         self._queue = queue
         self._folder = folder
@@ -114,10 +113,12 @@ class Worker:
     async def _make(self, claim: api.Claim, progress: Progress) -> list[str]:
         """Fetch the source, make the files, publish them; return their names."""
         await self._report(claim, api.VIDEO_STATUS_PROCESSING)
-        with tempfile.TemporaryDirectory(dir=self._folder) as name:
-            source, made = Path(name, "source"), Path(name, "made")
+        with temporary_folder(self._folder) as folder, ExitStack() as opened:
+            source, made = folder / "source", folder / "made"
             await self._insist(claim, partial(self._fetch, claim, source))
             files = await self._transcode(source, made, self._config.limits, progress.report)
+            for file in files:
+                opened.enter_context(file.content)
             for file in files:
                 await self._insist(claim, partial(self._queue.publish, claim.lease, file))
             return [file.name for file in files]

@@ -8,18 +8,18 @@ from typing import Final
 
 import av
 from av.audio.frame import AudioFrame
+from av.error import ExternalError
 from av.video.frame import VideoFrame
 
-from transcoder.errors import EndsTooEarly
+from transcoder.job import Made
+from transcoder.media.errors import EndsTooEarly
 from transcoder.media.facts import Facts, check_length, examine
-from transcoder.media.renditions import plan
+from transcoder.media.renditions import THUMBNAIL, file_name, plan
 from transcoder.media.source import choose_tracks, decoded, open_source
 from transcoder.media.thumbnail import Thumbnail
 from transcoder.media.timeline import PictureTimeline, SoundTimeline
 from transcoder.media.writer import RenditionWriter
-from transcoder.outputs import THUMBNAIL, file_name
 from transcoder.sandbox.limits import Limits
-from transcoder.sandbox.messages import Made
 
 _THUMBNAIL_SHARE: Final = 0.1
 # What may be missing at the end: headers are not exact, and the last sounds may not be decodable.
@@ -28,13 +28,18 @@ _MISSING_SHARE: Final = 0.02
 
 
 def convert(
+    source: int, folder: Path, limits: Limits, report: Callable[[float], None]
+) -> tuple[Made, ...]:
+    """Do the work that `JOB` describes, as `transcoder.job.Convert` says."""
+    try:
+        return _convert(source, folder, limits, report)
+    except ExternalError as error:  # without memory for it, x264 fails in general
+        raise MemoryError from error
+
+
+def _convert(
     descriptor: int, folder: Path, limits: Limits, report: Callable[[float], None]
 ) -> tuple[Made, ...]:
-    """Read the video from the file descriptor, and write all that is made of it to the folder.
-
-    Calls `report` with the share that is done, from 0 to 1. Raises `MediaError`, and OSError or
-    MemoryError for what is the machine's fault or the limits'.
-    """
     facts = examine(descriptor, limits)
     claimed = facts.claimed_seconds
     size_bytes = os.fstat(descriptor).st_size

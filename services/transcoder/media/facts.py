@@ -9,7 +9,7 @@ from av.container import InputContainer
 from av.rational import AVRational
 from av.video.frame import VideoFrame
 
-from transcoder.errors import TooLong, Undecodable
+from transcoder.media.errors import TooLong, Undecodable
 from transcoder.media.renditions import Size
 from transcoder.media.source import Tracks, choose_tracks, decoded, open_source
 from transcoder.sandbox.limits import Limits

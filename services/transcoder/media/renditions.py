@@ -38,6 +38,14 @@ RENDITIONS: Final = (
 )
 
 
+THUMBNAIL: Final = "thumbnail"
+
+
+def file_name(name: str) -> str:
+    """Return the name of the file that holds a rendition or the thumbnail."""
+    return name + (".jpg" if name == THUMBNAIL else ".mp4")
+
+
 def plan(upright: Size) -> Sequence[tuple[Rendition, Size]]:
     """Return the renditions of a video, and the size of each, for its size as it is watched.
 

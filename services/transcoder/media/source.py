@@ -15,7 +15,7 @@ from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from transcoder.errors import (
+from transcoder.media.errors import (
     EndsTooEarly,
     NoPictures,
     NotAVideo,

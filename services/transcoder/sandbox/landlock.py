@@ -22,8 +22,8 @@ _PR_SET_NO_NEW_PRIVS: Final = 38
 _FILE_RIGHTS: Final[Mapping[int, int]] = {1: (1 << 13) - 1, 2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
 _TCP_RIGHTS: Final[Mapping[int, int]] = {4: 0b11}  # bind, connect
 _SCOPES: Final[Mapping[int, int]] = {6: 0b11}  # abstract UNIX sockets, signals to others
-_EXECUTE: Final = 1 << 0
 _READ: Final = 1 << 2 | 1 << 3  # files, folders
+_FILL: Final = 1 << 1 | 1 << 2 | 1 << 14  # write, read, truncate a file
 
 
 class _Ruleset(ctypes.Structure):
@@ -36,7 +36,7 @@ class _Ruleset(ctypes.Structure):
 
 class _PathBeneath(ctypes.Structure):
     _pack_ = 1
-    _fields_ = (("allowed_rights", ctypes.c_uint64), ("folder", ctypes.c_int32))
+    _fields_ = (("allowed_rights", ctypes.c_uint64), ("path", ctypes.c_int32))
 
 
 def landlock_version() -> int:
@@ -45,20 +45,20 @@ def landlock_version() -> int:
     return max(0, int(libc.syscall(_CREATE_RULESET, None, 0, _TELL_VERSION)))
 
 
-def confine_files(*, writable: Path, readable: Iterable[Path]) -> None:
-    """Give up every right to files outside these folders, to TCP, and to signal other processes.
+def confine_files(*, writable: Iterable[Path], readable: Iterable[Path]) -> None:
+    """Give up every right to files but to fill the writable ones and to read the readable folders.
 
-    Files that are open stay open. Threads that are running keep their rights, so this comes before
-    the first one is started. Does nothing where there is no Landlock. Raises OSError.
+    So no file can be made, renamed or removed. Landlock 4 and 6 also take away TCP, and signals to
+    other processes. Files that are open stay open. Threads that are running keep their rights, so
+    this comes before the first one is started. Raises OSError.
     """
     version = landlock_version()
-    if version == 0:
-        return
     file_rights = _rights(_FILE_RIGHTS, version)
     ruleset = _Ruleset(file_rights, _rights(_TCP_RIGHTS, version), _rights(_SCOPES, version))
     # An older kernel takes the longer structure too, as long as what it does not know is zero.
     rules = _call("syscall", _CREATE_RULESET, ctypes.byref(ruleset), ctypes.sizeof(ruleset), 0)
-    _allow(rules, writable, file_rights & ~_EXECUTE)
+    for file in writable:
+        _allow(rules, file, _FILL & file_rights)
     for folder in readable:
         _allow(rules, folder, _READ)
     _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -66,8 +66,8 @@ def confine_files(*, writable: Path, readable: Iterable[Path]) -> None:
     os.close(rules)
 
 
-def _allow(rules: int, folder: Path, rights: int) -> None:
-    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+def _allow(rules: int, path: Path, rights: int) -> None:
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
     beneath = _PathBeneath(rights, descriptor)
     _call("syscall", _ADD_RULE, rules, _PATH_BENEATH, ctypes.byref(beneath), 0)
     os.close(descriptor)

@@ -4,20 +4,17 @@ The supervisor believes none of it: the process may have been taken over by what
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from transcoder.errors import MediaError, NoRoom, TranscoderError
+from transcoder.job import Made
 
 MAX_LINE_BYTES: Final = 4096
 THOUSANDTHS: Final = 1000
 
-_MAX_WORDS: Final = 200
+_MAX_TEXT: Final = 200
 _MAX_SIDE: Final = 16_384  # what H.264 can hold
 _MAX_SECONDS: Final = 1_000_000
-_FINAL: Final[Sequence[type[TranscoderError]]] = (NoRoom, *MediaError.__subclasses__())
-_ERRORS: Final = {error.__name__: error for error in _FINAL}
 
 
 class BadMessage(ValueError):
@@ -32,16 +29,6 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A file that is complete, by its name in the output folder."""
-
-    name: str
-    width: int
-    height: int
-    duration_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Finished:
     """The last message, after success."""
 
@@ -50,9 +37,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The last message, after failure."""
+    """The last message, after failure: the name of an error, and what it says."""
 
-    error: TranscoderError
+    error: str
+    text: str
 
 
 Message = Progress | Finished | Failed
@@ -65,8 +53,8 @@ def encode(message: Message) -> bytes:
             content: object = {"progress": thousandths}
         case Finished(files):
             content = {"files": [asdict(made) for made in files]}
-        case Failed(error):
-            content = {"error": type(error).__name__, "words": str(error)}
+        case Failed(error, text):
+            content = {"error": error, "text": text}
     return json.dumps(content).encode() + b"\n"
 
 
@@ -78,9 +66,9 @@ def decode(line: bytes) -> Message:
                 return Progress(thousandths)
             case {"files": list(files)}:
                 return Finished(tuple(_made(**made) for made in files))
-            case {"error": str(name), "words": str(words)} if words.isprintable():
-                return Failed(_ERRORS[name](words[:_MAX_WORDS]))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+            case {"error": str(name), "text": str(text)} if text.isprintable():
+                return Failed(name, text[:_MAX_TEXT])
+    except (ValueError, TypeError, RecursionError) as error:
         raise BadMessage from error
     raise BadMessage
 

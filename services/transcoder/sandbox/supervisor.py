@@ -3,71 +3,89 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
 import socket
-import stat
 import sys
 import tempfile
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, BinaryIO, Final
 
 from transcoder.errors import (
     CannotStart,
     Crashed,
     Killed,
+    NoRoom,
     Stalled,
+    TooMuchMemory,
+    TooMuchOutput,
     TooMuchWork,
     TranscoderError,
 )
-from transcoder.media.renditions import RENDITIONS
-from transcoder.outputs import CONTENT_TYPES, THUMBNAIL, MediaFile, file_name
+from transcoder.job import Job, Made, MediaFile
 from transcoder.sandbox.limits import Limits
-from transcoder.sandbox.messages import MAX_LINE_BYTES, Failed, Finished, Made, Progress, decode
+from transcoder.sandbox.messages import MAX_LINE_BYTES, Failed, Finished, Progress, decode
+from transcoder.sandbox.orphans import end_orphans
+from transcoder.scratch import remove_tree
 
-_PACKAGES: Final = Path(__file__).parents[2]
+_PACKAGES: Final = str(Path(__file__).parents[2])
 _LAST_WORDS_BYTES: Final = 4096
 _ENDINGS: Final[Mapping[int, type[TranscoderError]]] = {
     -signal.SIGXCPU: TooMuchWork,
     -signal.SIGKILL: Killed,
 }
+_CLAIMS: Final = (NoRoom, TooMuchMemory, TooMuchOutput)  # what every job may say of itself
 
 
-async def transcode(
-    source: Path, folder: Path, limits: Limits, on_progress: Callable[[int], None]
+async def run_job(
+    job: Job, source: Path, folder: Path, limits: Limits, on_progress: Callable[[int], None]
 ) -> tuple[MediaFile, ...]:
-    """Make the renditions and the thumbnail of `source` in `folder`, which must not exist yet.
+    """Make the outputs of `source` in `folder`, which must not exist yet; return them, open.
 
     Calls `on_progress` with the percentage that is done, 0 to 100, whenever it has grown.
+
+    The outputs are created and opened here, before the child starts, and never opened by name
+    again: so it cannot put another file in the place of one, whatever it does to the folder.
 
     Raises `MediaError` if this video has failed for good: its message is the reason for the person
     who uploaded it, its notes are for the log. Raises another `TranscoderError` if it is not the
     video's fault. After any exception, and when the task is cancelled, the process has ended and
     the folder is gone.
     """
-    with _all_or_nothing(folder), source.open("rb") as video, _last_words(folder) as words:
-        async with (
-            _socket_pair() as (said, messages),
-            _child(limits, folder, video=video, messages=messages, words=words) as process,
-        ):
-            made = await _listen(process, said, limits, on_progress)
-        files = _checked(folder, made)
+    with _all_or_nothing(folder), ExitStack() as files:
+        outputs = {
+            it.name: files.enter_context(_create(folder / it.file_name)) for it in job.outputs
+        }
+        with source.open("rb") as video, _last_words(folder) as words:
+            async with (
+                _socket_pair() as (said, messages),
+                _child(job, limits, folder, video=video, messages=messages, words=words) as process,
+            ):
+                made = await _listen(job, process, said, limits, on_progress)
+        result = _checked(job, made, outputs)
         on_progress(100)
-        return files
+        files.pop_all()
+        for name in outputs.keys() - {it.name for it in result}:
+            outputs[name].close()
+        return result
 
 
 @contextmanager
 def _all_or_nothing(folder: Path) -> Iterator[None]:
-    folder.mkdir()
+    folder.mkdir(mode=0o700)
     try:
         yield
     except BaseException:
-        shutil.rmtree(folder)
+        remove_tree(folder)
         raise
+
+
+def _create(path: Path) -> BinaryIO:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "rb")
 
 
 @contextmanager
@@ -78,7 +96,7 @@ def _last_words(folder: Path) -> Iterator[IO[bytes]]:
             yield file
         except TranscoderError as error:
             file.seek(-min(_LAST_WORDS_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
-            lines = file.read().decode(errors="replace").splitlines()
+            lines = file.read(_LAST_WORDS_BYTES).decode(errors="replace").splitlines()
             for line in lines:  # without what a terminal would take for a command
                 error.add_note("".join(filter(str.isprintable, line)))
             raise
@@ -103,16 +121,23 @@ async def _socket_pair() -> AsyncIterator[tuple[asyncio.StreamReader, socket.soc
 
 @asynccontextmanager
 async def _child(
-    limits: Limits, folder: Path, *, video: IO[bytes], messages: socket.socket, words: IO[bytes]
+    job: Job,
+    limits: Limits,
+    folder: Path,
+    *,
+    video: IO[bytes],
+    messages: socket.socket,
+    words: IO[bytes],
 ) -> AsyncIterator[Process]:
     """Run child.py, which inherits no file but these three, and no environment."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "transcoder.sandbox.child", json.dumps(asdict(limits))),
+        *(sys.executable, "-P", "-m", "transcoder.sandbox.child"),
+        *(job.module, json.dumps(asdict(limits))),
         stdin=video,
         stdout=messages.fileno(),
         stderr=words,
         cwd=folder,
-        env={"PYTHONPATH": str(_PACKAGES)},
+        env={"PYTHONPATH": _PACKAGES},
         start_new_session=True,  # so that it has a process group
     )
     messages.close()  # so that they end when the process does
@@ -122,9 +147,11 @@ async def _child(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
+        end_orphans()
 
 
 async def _listen(
+    job: Job,
     process: Process,
     said: asyncio.StreamReader,
     limits: Limits,
@@ -134,6 +161,8 @@ async def _listen(
 
     Progress always grows, so that neither messages nor time can be spent without end.
     """
+    possible: tuple[type[TranscoderError], ...] = (*_CLAIMS, *job.errors)
+    errors = {it.__name__: it for it in possible}
     done = -1
     while True:
         try:
@@ -153,8 +182,8 @@ async def _listen(
                 done = thousandths
             case Finished(files):
                 return files
-            case Failed(failure):
-                raise failure
+            case Failed(name, text) if name in errors:
+                raise errors[name](text)
             case _:
                 raise Crashed
 
@@ -165,28 +194,26 @@ def _ending(exit_code: int, *, started: bool) -> TranscoderError:
     return _ENDINGS.get(exit_code, Crashed)()
 
 
-def _checked(folder: Path, made: tuple[Made, ...]) -> tuple[MediaFile, ...]:
+def _checked(
+    job: Job, made: tuple[Made, ...], outputs: Mapping[str, BinaryIO]
+) -> tuple[MediaFile, ...]:
     """Return the files that the process says it has made. Raises `Crashed` if it lies."""
-    names = [file.name for file in made]
-    expected = [rendition.name for rendition in RENDITIONS if rendition.name in names]
-    if names != [*expected, THUMBNAIL]:
+    by_name = {it.name: it for it in made}
+    wanted = [it for it in job.outputs if it.is_required or it.name in by_name]
+    if [it.name for it in wanted] != [it.name for it in made]:
         raise Crashed
-    return tuple(_media_file(folder / file_name(file.name), file) for file in made)
-
-
-def _media_file(path: Path, made: Made) -> MediaFile:
-    try:
-        facts = path.lstat()
-    except OSError as error:
-        raise Crashed from error
-    if not stat.S_ISREG(facts.st_mode):  # a link could lead to any file of the worker
-        raise Crashed
-    return MediaFile(
-        name=made.name,
-        path=path,
-        content_type=CONTENT_TYPES[path.suffix],
-        width=made.width,
-        height=made.height,
-        duration_seconds=made.duration_seconds,
-        size_bytes=facts.st_size,
+    files = tuple(
+        MediaFile(
+            name=it.name,
+            content=outputs[it.name],
+            content_type=it.content_type,
+            width=by_name[it.name].width,
+            height=by_name[it.name].height,
+            duration_seconds=by_name[it.name].duration_seconds,
+            size_bytes=os.fstat(outputs[it.name].fileno()).st_size,
+        )
+        for it in wanted
     )
+    if not all(file.size_bytes for file in files):
+        raise Crashed
+    return files

@@ -20,7 +20,7 @@ from pki.identities import IDENTITIES
 from pki.identity_folder import write_identity
 from tests.unit.transcoder.fake_queue import PATIENCE_SECONDS, FakeQueue
 from transcoder.config import Config
-from transcoder.outputs import MediaFile
+from transcoder.job import MediaFile
 from transcoder.queue_client import QueueClient
 from transcoder.sandbox.limits import Limits
 from transcoder.worker import Worker
@@ -127,7 +127,7 @@ class Child:
         path.write_bytes(content)
         return MediaFile(
             name=path.stem,
-            path=path,
+            content=path.open("rb"),
             content_type="video/mp4",
             width=1280,
             height=720,
@@ -196,14 +196,14 @@ async def start(
             channel = await running.enter_async_context(queue_channel(changed.queue, source))
             client = QueueClient(channel, changed)
             worker = Worker(client, scratch, changed, child.transcode)
-            await running.enter_async_context(_running(worker))
+            await running.enter_async_context(running_worker(worker))
             return running.aclose
 
         yield start
 
 
 @asynccontextmanager
-async def _running(worker: Worker) -> AsyncIterator[None]:
+async def running_worker(worker: Worker) -> AsyncIterator[None]:
     task = asyncio.create_task(worker.run())
     try:
         yield

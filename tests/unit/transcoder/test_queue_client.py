@@ -12,7 +12,7 @@ import pytest
 from tests.unit.transcoder.conftest import Server
 from tests.unit.transcoder.fake_queue import FakeQueue
 from transcoder.config import Config
-from transcoder.outputs import MediaFile
+from transcoder.job import MediaFile
 from transcoder.queue_client import QueueClient
 from transcoder.queue_errors import QueueUnreachable
 from videoqueue_api.v1 import video_queue_pb2 as api
@@ -43,16 +43,17 @@ async def fetch(client: QueueClient, _folder: Path) -> None:
 async def publish(client: QueueClient, folder: Path) -> None:
     path = folder / "720p.mp4"
     path.write_bytes(b"720")
-    file = MediaFile(
-        name="720p",
-        path=path,
-        content_type="video/mp4",
-        width=1280,
-        height=720,
-        duration_seconds=1.5,
-        size_bytes=3,
-    )
-    await client.publish(LEASE, file)
+    with path.open("rb") as content:
+        file = MediaFile(
+            name="720p",
+            content=content,
+            content_type="video/mp4",
+            width=1280,
+            height=720,
+            duration_seconds=1.5,
+            size_bytes=3,
+        )
+        await client.publish(LEASE, file)
 
 
 CALLS: Mapping[str, Callable[[QueueClient, Path], Awaitable[None]]] = {

@@ -18,7 +18,7 @@ import pytest
 from av.video.frame import VideoFrame
 
 from tests.making_videos import Clip, write_changing_size, write_clip
-from transcoder.errors import TooManyPixels
+from transcoder.media.errors import TooManyPixels
 from transcoder.media.source import DECODERS, choose_tracks, decoded, open_source, source_options
 from transcoder.sandbox.limits import Limits
 

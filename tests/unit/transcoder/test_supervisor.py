@@ -20,15 +20,15 @@ from transcoder.errors import (
     Killed,
     MediaError,
     Stalled,
-    TooLong,
-    TooManyPixels,
     TooMuchMemory,
     TooMuchOutput,
     TooMuchWork,
 )
+from transcoder.media import JOB
+from transcoder.media.errors import TooLong, TooManyPixels
 from transcoder.sandbox.landlock import landlock_version
 from transcoder.sandbox.limits import Limits
-from transcoder.sandbox.supervisor import transcode
+from transcoder.sandbox.supervisor import run_job
 
 LIMITS = Limits()
 MEGABYTE = 1_000_000
@@ -76,7 +76,7 @@ def once(act: Callable[[], object]) -> Callable[[int], None]:
 
 async def test_progress_grows_from_0_to_100(video: Path, made: Path) -> None:
     percents: list[int] = []
-    await transcode(video, made, LIMITS, percents.append)
+    await run_job(JOB, video, made, LIMITS, percents.append)
     assert percents[0] == 0
     assert percents[-1] == 100
     assert len(percents) > 50
@@ -96,7 +96,7 @@ async def test_a_signal_that_ends_the_process_fails_the_video(
     video: Path, made: Path, number: int, error: type[MediaError], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        await transcode(video, made, LIMITS, once(lambda: os.kill(child(), number)))
+        await run_job(JOB, video, made, LIMITS, once(lambda: os.kill(child(), number)))
     assert is_gone(made)
 
 
@@ -115,7 +115,7 @@ async def test_a_limit_fails_the_video(
     video: Path, made: Path, limits: Limits, error: type[MediaError], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        await transcode(video, made, limits, lambda _: None)
+        await run_job(JOB, video, made, limits, lambda _: None)
     assert is_gone(made)
 
 
@@ -127,7 +127,7 @@ async def test_a_process_that_hangs_is_ended(video: Path, made: Path) -> None:
         os.kill(stopped[0], signal.SIGSTOP)
 
     with pytest.raises(Stalled, match="no progress"):
-        await transcode(video, made, replace(LIMITS, stall_seconds=0.5), once(stop))
+        await run_job(JOB, video, made, replace(LIMITS, stall_seconds=0.5), once(stop))
     assert is_gone(made)
     assert is_gone(Path(f"/proc/{stopped[0]}"))
 
@@ -135,7 +135,7 @@ async def test_a_process_that_hangs_is_ended(video: Path, made: Path) -> None:
 async def test_cancellation_ends_the_process_and_leaves_nothing(video: Path, made: Path) -> None:
     begun: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(
-        transcode(video, made, LIMITS, once(lambda: begun.set_result(child())))
+        run_job(JOB, video, made, LIMITS, once(lambda: begun.set_result(child())))
     )
     await asyncio.wait({begun, task}, return_when=asyncio.FIRST_COMPLETED)
     assert not task.done(), task
@@ -152,9 +152,10 @@ def test_a_worker_that_is_killed_takes_the_process_with_it(video: Path, made: Pa
     program = (
         "import asyncio, sys; from pathlib import Path;"
         "from transcoder.sandbox.limits import Limits;"
-        "from transcoder.sandbox.supervisor import transcode;"
+        "from transcoder.media import JOB;"
+        "from transcoder.sandbox.supervisor import run_job;"
         "say = lambda percent: print(percent, flush=True);"
-        "asyncio.run(transcode(Path(sys.argv[1]), Path(sys.argv[2]), Limits(), say))"
+        "asyncio.run(run_job(JOB, Path(sys.argv[1]), Path(sys.argv[2]), Limits(), say))"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, video, made],
@@ -191,7 +192,7 @@ async def test_the_process_inherits_no_secret_and_cannot_raise_its_limits(
             raise ZeroDivisionError
 
         with pytest.raises(ZeroDivisionError):
-            await transcode(video, made, LIMITS, once(look))
+            await run_job(JOB, video, made, LIMITS, once(look))
     assert [it.split("=")[0] for it in seen["environ"].split("\0") if it] == ["PYTHONPATH"]
     assert str(video) in files
     assert str(secret) not in files
@@ -212,7 +213,7 @@ def test_uvloop_survives_one_video_after_the_other(video: Path, made: Path) -> N
     async def convert() -> None:
         for _ in range(5):
             with pytest.raises(TooManyPixels):
-                await transcode(video, made, replace(LIMITS, max_pixels=1), lambda _: None)
+                await run_job(JOB, video, made, replace(LIMITS, max_pixels=1), lambda _: None)
 
     uvloop.run(convert())
 
@@ -221,5 +222,5 @@ async def test_an_output_folder_that_exists_is_left_alone(video: Path, tmp_path:
     mine = tmp_path / "mine"
     mine.touch()
     with pytest.raises(FileExistsError):
-        await transcode(video, tmp_path, LIMITS, lambda _: None)
+        await run_job(JOB, video, tmp_path, LIMITS, lambda _: None)
     assert not is_gone(mine)

@@ -13,7 +13,8 @@ from tests.unit.transcoder.fake_queue import (
     Call,
     FakeQueue,
 )
-from transcoder.errors import CannotStart, NotAVideo
+from transcoder.errors import CannotStart
+from transcoder.media.errors import NotAVideo
 
 pytestmark = pytest.mark.usefixtures("server")
 
