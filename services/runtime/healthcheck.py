@@ -17,6 +17,7 @@ from mtls.certificates import Role
 from mtls.errors import MtlsError
 from mtls.identity import Identity, load_identity
 
+from runtime.alive import check_alive
 from runtime.dial import connect_to_any
 
 _TIMEOUT_SECONDS: Final = 5
@@ -86,11 +87,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--identity", type=Path, required=True, help="folder of the probe's certificate"
     )
+    parser.add_argument("--alive", type=Path, help="file in which the process shows that it moves")
     options = parser.parse_args(arguments)
     checks = {"grpc": check_grpc, "https": check_https}
     if options.url.scheme not in checks:
         parser.error("the URL begins with grpc:// or https://")
     try:
+        if options.alive:
+            check_alive(options.alive)
         identity = load_identity(options.identity, roles=frozenset({Role.CLIENT}))
         checks[options.url.scheme](options.url, identity)
     except MtlsError as error:

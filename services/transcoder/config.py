@@ -25,6 +25,8 @@ class Config:
     transfer_seconds: float
     heartbeat_seconds: float
     retry_seconds: float
+    alive_file: Path | None
+    needs_sandbox: bool
     log_format: str
 
     @classmethod
@@ -42,8 +44,16 @@ class Config:
             transfer_seconds=env.seconds("TRANSCODER_TRANSFER_SECONDS", 3600, minimum=1),
             heartbeat_seconds=env.seconds("TRANSCODER_HEARTBEAT_SECONDS", 1, minimum=0.01),
             retry_seconds=env.seconds("TRANSCODER_RETRY_SECONDS", 15, minimum=0.01),
+            alive_file=_optional_path(variables, "TRANSCODER_ALIVE_FILE"),
+            needs_sandbox=env.choice("TRANSCODER_LET_VIDEOS_READ_THE_KEY", ("no", "yes"), "no")
+            == "no",
             log_format=env.choice("LOG_FORMAT", ("console", "json"), "console"),
         )
+
+
+def _optional_path(variables: Mapping[str, str], name: str) -> Path | None:
+    value = variables.get(name)
+    return Path(value) if value else None
 
 
 def _limits(env: Environment, usual: Limits) -> Limits:

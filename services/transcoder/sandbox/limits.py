@@ -21,8 +21,8 @@ class Limits:
     cpu_seconds: int = 12 * 3600
     # Of the heap and all stacks (RLIMIT_DATA).
     memory_bytes: int = 2 * 1024**3
-    # Of each file that is made.
-    output_bytes: int = 8 * 1024**3
+    # Of each file that is made: as much as the queue takes. Otherwise the work would be in vain.
+    output_bytes: int = 4 * 1024**3
     open_files: int = 64
     # Between two steps of progress, of which there are a thousand.
     stall_seconds: float = 300

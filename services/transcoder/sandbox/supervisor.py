@@ -14,6 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, BinaryIO, Final
 
+import structlog
+
+from runtime.errors import StartError
 from transcoder.errors import (
     CannotStart,
     Crashed,
@@ -26,10 +29,14 @@ from transcoder.errors import (
     TranscoderError,
 )
 from transcoder.job import Job, Made, MediaFile
+from transcoder.sandbox.landlock import landlock_version
 from transcoder.sandbox.limits import Limits
 from transcoder.sandbox.messages import MAX_LINE_BYTES, Failed, Finished, Progress, decode
 from transcoder.sandbox.orphans import end_orphans
+from transcoder.sandbox.seccomp import has_seccomp
 from transcoder.scratch import remove_tree
+
+_log = structlog.get_logger(__name__)
 
 _PACKAGES: Final = str(Path(__file__).parents[2])
 _LAST_WORDS_BYTES: Final = 4096
@@ -38,6 +45,23 @@ _ENDINGS: Final[Mapping[int, type[TranscoderError]]] = {
     -signal.SIGKILL: Killed,
 }
 _CLAIMS: Final = (NoRoom, TooMuchMemory, TooMuchOutput)  # what every job may say of itself
+
+
+def check_sandbox(*, is_required: bool) -> None:
+    """Say what this kernel confines the child with. Raises `StartError` if it is not enough."""
+    landlock, seccomp = landlock_version(), has_seccomp()
+    if landlock and seccomp:
+        _log.info("sandbox.ready", landlock=landlock, seccomp=seccomp)
+        return
+    if is_required:
+        raise StartError(
+            "A hostile video could read the private key here, since the process that decodes it "
+            f"cannot be confined (Landlock: {landlock or 'none'}, seccomp: "
+            f"{'yes' if seccomp else 'none'}). Use Linux 5.13 or later with Landlock enabled, and "
+            "Docker Engine 20.10.18 or later. To take the risk with videos that you trust, set "
+            "TRANSCODER_LET_VIDEOS_READ_THE_KEY=yes."
+        )
+    _log.warning("sandbox.missing", landlock=landlock, seccomp=seccomp)
 
 
 async def run_job(

@@ -37,6 +37,7 @@ def test_three_variables_are_enough() -> None:
     assert config.queue == Address("video-queue", 50051)
     assert config.work == Path("/work")
     assert config.limits == Limits()
+    assert config.needs_sandbox
 
 
 @pytest.mark.parametrize("name", REQUIRED)

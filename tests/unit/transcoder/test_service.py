@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from runtime.alive import check_alive
 from tests.making_videos import Clip, write_clip
 from tests.unit.transcoder.conftest import Server, names_in
 from tests.unit.transcoder.fake_queue import PATIENCE_SECONDS, Call, FakeQueue
@@ -31,9 +32,12 @@ def variables(server: Server, certs: Path, tmp_path: Path) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def started(variables: Mapping[str, str]) -> AsyncIterator[Process]:
+async def started(variables: Mapping[str, str], *program: str) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "transcoder"), env=variables, stdout=DEVNULL, stderr=PIPE
+        *(sys.executable, *(program or ("-m", "transcoder"))),
+        env=variables,
+        stdout=DEVNULL,
+        stderr=PIPE,
     )
     try:
         yield process
@@ -76,6 +80,7 @@ async def test_a_video_becomes_renditions_and_a_thumbnail(
     assert queue.published[0].content[4:8] == b"ftyp"
     assert queue.published[-1].content.startswith(b"\xff\xd8")
     assert [event["event"] for event in events_in(words)] == [
+        "sandbox.ready",
         "worker.started",
         "queue.reached",
         "video.claimed",
@@ -164,3 +169,54 @@ async def test_a_setting_that_is_wrong_ends_it_with_words_that_say_so(
         code, words = await ended(process)
     assert code == exit_code
     assert (value or name) in words
+
+
+WITHOUT_LANDLOCK = """
+import ctypes, os, struct, sys
+denied = [struct.pack("=HBBI", 0x15, 0, 1, number) + struct.pack("=HBBI", 6, 0, 0, 0x50026)
+          for number in (444, 445, 446)]  # of Landlock: ENOSYS, as of a kernel that has none
+allowed = struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000)
+code = struct.pack("=HBBI", 0x20, 0, 0, 0) + b"".join(denied) + allowed
+class Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+libc = ctypes.CDLL(None)
+libc.prctl(38, 1, 0, 0, 0)
+libc.prctl(22, 2, ctypes.byref(Program(len(code) // 8, code)), 0, 0)
+os.execv(sys.executable, [sys.executable, "-m", "transcoder"])
+"""
+
+
+async def test_without_landlock_it_does_not_start_and_says_what_to_do(
+    variables: dict[str, str], queue: FakeQueue
+) -> None:
+    async with started(variables, "-c", WITHOUT_LANDLOCK) as process:
+        code, words = await ended(process)
+    assert code == 1
+    [event] = events_in(words)
+    assert event["event"] == "worker.cannot_start"
+    assert "Landlock: none" in event["reason"]
+    assert "TRANSCODER_LET_VIDEOS_READ_THE_KEY=yes" in event["reason"]
+    assert queue.calls == []
+
+
+async def test_without_landlock_it_starts_if_it_is_told_to_and_still_filters_calls(
+    variables: dict[str, str], queue: FakeQueue, tmp_path: Path
+) -> None:
+    variables |= {"TRANSCODER_LET_VIDEOS_READ_THE_KEY": "yes"}
+    queue.content = clip(tmp_path / "clip.mp4")
+    queue.add("clip")
+    async with started(variables, "-c", WITHOUT_LANDLOCK) as process:
+        await queue.completed("clip")
+        process.send_signal(signal.SIGTERM)
+        _, words = await ended(process)
+    [missing] = [it for it in events_in(words) if it["event"] == "sandbox.missing"]
+    assert (missing["landlock"], missing["seccomp"]) == (0, True)
+
+
+async def test_it_shows_that_it_is_alive(
+    variables: dict[str, str], queue: FakeQueue, tmp_path: Path
+) -> None:
+    alive = tmp_path / "alive"
+    async with started(variables | {"TRANSCODER_ALIVE_FILE": str(alive)}):
+        await queue.came(Call("ClaimVideo"))
+        check_alive(alive)

@@ -1,0 +1,51 @@
+"""A health check sees whether the event loop of another process moves."""
+
+import asyncio
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from runtime.alive import NotAliveError, check_alive, show_alive
+from runtime.healthcheck import main
+
+
+async def test_a_loop_that_moves_is_alive(tmp_path: Path) -> None:
+    task = asyncio.create_task(show_alive(tmp_path / "alive"))
+    await asyncio.sleep(0)  # the task runs until it waits
+    check_alive(tmp_path / "alive")
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+@pytest.mark.parametrize(("seconds", "is_alive"), [(29, True), (31, False)])
+def test_a_loop_that_has_not_moved_for_half_a_minute_is_not(
+    tmp_path: Path,
+    seconds: int,
+    is_alive: bool,  # noqa: FBT001
+) -> None:
+    (tmp_path / "alive").write_text(f"{time.monotonic() - seconds:020.3f}")
+    if is_alive:
+        check_alive(tmp_path / "alive")
+    else:
+        with pytest.raises(NotAliveError, match="has not moved for 31 s"):
+            check_alive(tmp_path / "alive")
+
+
+@pytest.mark.parametrize("content", [None, b"", b"soon"])
+def test_a_file_without_a_time_is_not(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "alive").write_bytes(content)
+    with pytest.raises(NotAliveError, match="has not started"):
+        check_alive(tmp_path / "alive")
+
+
+def test_the_health_check_fails_for_a_process_that_is_not_alive(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it looks at anything else, so that no answer of a service outweighs it."""
+    arguments = ["grpc://127.0.0.1:1", "--identity", str(tmp_path)]
+    assert main([*arguments, "--alive", str(tmp_path / "alive")]) == 1
+    assert "has not started" in capsys.readouterr().err
