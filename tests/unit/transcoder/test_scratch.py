@@ -1,5 +1,7 @@
 """Where workers keep what they work on: each for itself, and nothing stays behind."""
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import StartError
+from tests.unit.transcoder.conftest import Events, named
+from transcoder import scratch
 from transcoder.scratch import scratch_folder
 
 HOLD_AND_WAIT = """
@@ -74,3 +78,37 @@ def test_a_place_that_is_no_folder_is_an_error_that_says_so(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(StartError, match="TRANSCODER_WORK"), scratch_folder(tmp_path / "file"):
         pass
+
+
+def test_a_folder_of_any_shape_that_was_left_is_removed_at_the_next_start(tmp_path: Path) -> None:
+    left = tmp_path / "transcoder-left"
+    left.mkdir()
+    deep = os.open(left, os.O_RDONLY)
+    for _ in range(5000):
+        os.mkdir("d", dir_fd=deep)
+        deeper = os.open("d", os.O_RDONLY, dir_fd=deep)
+        os.close(deep)
+        deep = deeper
+    os.close(deep)
+    left.chmod(0)
+    with scratch_folder(tmp_path) as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_folder_that_cannot_be_removed_costs_a_line_in_the_log_and_not_the_start(
+    tmp_path: Path, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "transcoder-left"
+    left.mkdir()
+    remove_tree = scratch.remove_tree
+
+    def fails(folder: Path) -> None:
+        if folder == left:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        remove_tree(folder)
+
+    monkeypatch.setattr(scratch, "remove_tree", fails)
+    with scratch_folder(tmp_path) as folder:
+        assert folder.exists()
+    [event] = named(events, "scratch.left_behind")
+    assert event["folder"] == str(left)
