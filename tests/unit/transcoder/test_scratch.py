@@ -91,8 +91,11 @@ def test_a_folder_of_any_shape_that_was_left_is_removed_at_the_next_start(tmp_pa
         deep = deeper
     os.close(deep)
     left.chmod(0)
-    with scratch_folder(tmp_path) as folder:
-        assert list(tmp_path.iterdir()) == [folder]
+    try:
+        with scratch_folder(tmp_path) as folder:
+            assert list(tmp_path.iterdir()) == [folder]
+    finally:
+        subprocess.run(["rm", "-rf", left], check=True)  # pytest could not
 
 
 def test_a_folder_that_cannot_be_removed_costs_a_line_in_the_log_and_not_the_start(

@@ -182,10 +182,13 @@ def test_whatever_it_leaves_is_removed(tmp_path: Path, act: str) -> None:
         "os.fchdir(here); remove_tree(Path('left'))"
     )
     path = str(Path("services").absolute())
-    subprocess.run(
-        [sys.executable, "-c", program], cwd=tmp_path, env={"PYTHONPATH": path}, check=True
-    )
-    assert not (tmp_path / "left").exists()
+    try:
+        subprocess.run(
+            [sys.executable, "-c", program], cwd=tmp_path, env={"PYTHONPATH": path}, check=True
+        )
+        assert not (tmp_path / "left").exists()
+    finally:
+        subprocess.run(["rm", "-rf", tmp_path / "left"], check=True)  # pytest could not
 
 
 async def test_what_does_not_start_is_not_the_fault_of_the_video(tmp_path: Path) -> None:
