@@ -8,11 +8,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import BinaryIO, Final, TypeVar
 
+from mtls.address import Address
+
 import grpc.aio
 import structlog
 
 from transcoder.config import Config
-from transcoder.contact import Contact
 from transcoder.job import MediaFile
 from transcoder.queue_errors import CALL_ERRORS, QueueUnreachable, TryAgain, meaning_of
 from videoqueue_api.v1 import video_queue_pb2 as api
@@ -25,6 +26,31 @@ Beat = Callable[[int], Awaitable[int]]
 _Result = TypeVar("_Result")
 
 _CHUNK_BYTES: Final = 256 * 1024
+
+
+class Contact:
+    """What is known of the way to the queue: at first nothing."""
+
+    def __init__(self, queue: Address) -> None:
+        self._queue = queue
+        self._answers: bool | None = None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the queue has answered the last time it was asked."""
+        return self._answers is True
+
+    def found(self) -> None:
+        """Take note of an answer, be it a refusal."""
+        if self._answers is not True:
+            _log.info("queue.reached", queue=str(self._queue))
+        self._answers = True
+
+    def lost(self, words: str) -> None:
+        """Take note that there was none."""
+        if self._answers is not False:
+            _log.warning("queue.unreachable", queue=str(self._queue), words=words)
+        self._answers = False
 
 
 class QueueClient:

@@ -3,7 +3,7 @@
 from mtls.address import Address
 
 from tests.unit.transcoder.conftest import Events
-from transcoder.contact import Contact
+from transcoder.queue_client import Contact
 
 
 def test_only_changes_are_told(events: Events) -> None:
