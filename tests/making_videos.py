@@ -12,7 +12,9 @@ import av.error
 import av.filter
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from av.codec.context import Flags
 from av.container import OutputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -21,6 +23,7 @@ FRAMES_PER_SECOND = 25
 FAST_VP8: Mapping[str, str] = {"deadline": "realtime", "cpu-used": "8"}
 _SAMPLES_PER_SECOND = 48_000
 _MILLISECOND = Fraction(1, 1000)
+_INTERLACED = Flags.interlaced_dct | Flags.interlaced_me
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,15 @@ class Clip:
     sounds: Sequence[str] = ("aac",)
     sound_begins: float = 0
     sound_lasts: float = 1
+    # Of the tracks after the first, if they last longer or shorter.
+    other_sounds_last: float | None = None
+    sound_layout: str | None = None
+    # Begin and end of each subtitle.
+    subtitles: Sequence[tuple[float, float]] = ()
+    # How numbers become colours: code points of ITU-T H.273 for primaries, transfer, matrix.
+    colour: tuple[int, int, int] = (2, 2, 2)
+    # Two moments in every picture, each in every other line.
+    is_interlaced: bool = False
     # The still picture that comes with music.
     has_cover: bool = False
 
@@ -55,7 +67,11 @@ def write_clip(path: Path, clip: Clip) -> None:
         packets = chain(
             _cover(container) if clip.has_cover else (),
             _video(container, clip) if clip.codec else (),
-            *[_sound(container, codec, clip) for codec in clip.sounds],
+            *[
+                _sound(container, codec, clip, is_first=number == 0)
+                for number, codec in enumerate(clip.sounds)
+            ],
+            _subtitles(container, clip) if clip.subtitles else (),
         )
         for packet in list(packets):
             container.mux(packet)
@@ -79,10 +95,19 @@ def write_changing_size(path: Path, sizes: Sequence[tuple[int, int]]) -> None:
                     container.mux(packet)
 
 
-def pictures(size: tuple[int, int], pixel_format: str = "yuv420p") -> Iterator[VideoFrame]:
+def pictures(
+    size: tuple[int, int], pixel_format: str = "yuv420p", *, is_interlaced: bool = False
+) -> Iterator[VideoFrame]:
     """Yield a moving test picture, without end. It is unlike itself when turned or mirrored."""
-    source = f"size={size[0]}x{size[1]}:rate={FRAMES_PER_SECOND}"
-    for frame in _filtered(("testsrc2", source), ("format", pixel_format), ("buffersink", "")):
+    rate = 2 * FRAMES_PER_SECOND if is_interlaced else FRAMES_PER_SECOND
+    # The odd lines of one picture, and the even ones of the next.
+    lines = ("separatefields", ""), ("select", "'not(mod(n,4))+not(mod(n-3,4))'"), ("weave", "")
+    for frame in _filtered(
+        ("testsrc2", f"size={size[0]}x{size[1]}:rate={rate}"),
+        ("format", pixel_format),
+        *(lines if is_interlaced else ()),
+        ("buffersink", ""),
+    ):
         yield cast("VideoFrame", frame)
 
 
@@ -102,11 +127,16 @@ def _video(container: OutputContainer, clip: Clip) -> Iterator[Any]:
     stream.pix_fmt = clip.pixel_format
     stream.codec_context.time_base = _MILLISECOND
     stream.codec_context.sample_aspect_ratio = clip.pixel_aspect
+    encoder = stream.codec_context
+    encoder.color_primaries, encoder.color_trc, encoder.colorspace = clip.colour
+    if clip.is_interlaced:
+        encoder.flags |= _INTERLACED
     if clip.rotation:
         stream.set_display_rotation(clip.rotation)
 
     def packets() -> Iterator[Any]:
-        for time, picture in zip(clip.times, pictures(clip.size, clip.pixel_format), strict=False):
+        moving = pictures(clip.size, clip.pixel_format, is_interlaced=clip.is_interlaced)
+        for time, picture in zip(clip.times, moving, strict=False):
             picture.pts, picture.time_base = round(time / _MILLISECOND), _MILLISECOND
             yield stream.encode(picture)
         yield stream.encode()
@@ -114,17 +144,32 @@ def _video(container: OutputContainer, clip: Clip) -> Iterator[Any]:
     return packets()
 
 
-def _sound(container: OutputContainer, codec: str, clip: Clip) -> Iterator[Any]:
-    stream = container.add_stream(codec, rate=_SAMPLES_PER_SECOND)
+def _sound(container: OutputContainer, codec: str, clip: Clip, *, is_first: bool) -> Iterator[Any]:
+    # G.711 is the sound of telephones.
+    rate = 8000 if codec in {"pcm_alaw", "pcm_mulaw"} else _SAMPLES_PER_SECOND
+    stream = container.add_stream(codec, rate=rate)
     assert isinstance(stream, AudioStream)
+    if clip.sound_layout:
+        stream.codec_context.layout = clip.sound_layout
+    lasts = clip.sound_lasts if is_first else clip.other_sounds_last or clip.sound_lasts
 
     def packets() -> Iterator[Any]:
-        for sound in tone(clip.sound_lasts):
+        for sound in tone(lasts):
             sound.pts = (sound.pts or 0) + round(clip.sound_begins * _SAMPLES_PER_SECOND)
             yield stream.encode(sound)
         yield stream.encode()
 
     return packets()
+
+
+def _subtitles(container: OutputContainer, clip: Clip) -> Iterator[Any]:
+    stream = container.add_mux_stream("subrip")
+    for begin, end in clip.subtitles:
+        packet = Packet(b"words")
+        packet.stream, packet.time_base = stream, _MILLISECOND
+        packet.pts = packet.dts = round(begin / _MILLISECOND)
+        packet.duration = round((end - begin) / _MILLISECOND)
+        yield packet
 
 
 def _cover(container: OutputContainer) -> Iterator[Any]:

@@ -18,6 +18,5 @@ JOB = Job(
         errors.UnsupportedCodec,
         errors.TooLong,
         errors.TooManyPixels,
-        errors.TooManyStreams,
     ),
 )

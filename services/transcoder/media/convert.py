@@ -1,6 +1,7 @@
 """Makes the renditions and the thumbnail of a source, which is decoded once for all of them."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from av.video.frame import VideoFrame
 from transcoder.job import Made
 from transcoder.media.errors import EndsTooEarly
 from transcoder.media.facts import Facts, check_length, examine
+from transcoder.media.pictures import Deinterlacer
 from transcoder.media.renditions import THUMBNAIL, file_name, plan
 from transcoder.media.source import choose_tracks, decoded, open_source
 from transcoder.media.thumbnail import Thumbnail
@@ -44,7 +46,7 @@ def _convert(
     claimed = facts.claimed_seconds
     size_bytes = os.fstat(descriptor).st_size
     planned = plan(facts.upright)
-    thumbnail = Thumbnail(folder / file_name(THUMBNAIL), claimed * _THUMBNAIL_SHARE)
+    thumbnail = Thumbnail(folder / file_name(THUMBNAIL), claimed * _THUMBNAIL_SHARE, facts.colour)
     reached = 0.0
     with ExitStack() as stack:
         container = stack.enter_context(open_source(descriptor, limits))
@@ -62,7 +64,9 @@ def _convert(
             )
             for rendition, size in planned
         ]
-        for frame in _placed(decoded(container, tracks, limits), facts):
+        if container.streams.audio and not tracks.audio:
+            print("The sound is left out: no track of it can be decoded.", file=sys.stderr)
+        for frame in _placed(decoded(container, tracks, limits), facts, limits):
             reached = max(reached, _end_seconds(frame))
             check_length(reached, limits)
             for writer in writers:
@@ -85,15 +89,19 @@ def _end_seconds(frame: VideoFrame | AudioFrame) -> float:
 
 
 def _placed(
-    frames: Iterable[VideoFrame | AudioFrame], facts: Facts
+    frames: Iterable[VideoFrame | AudioFrame], facts: Facts, limits: Limits
 ) -> Iterator[VideoFrame | AudioFrame]:
+    deinterlacer = Deinterlacer(limits.threads)
     pictures = PictureTimeline(facts.start_seconds, facts.frame_rate)
     sounds = SoundTimeline(facts.start_seconds)
     for frame in frames:
         if isinstance(frame, VideoFrame):
-            yield from pictures.place(frame)
+            for picture in deinterlacer.place(frame):
+                yield from pictures.place(picture)
         else:
             yield from sounds.place(frame)
+    for picture in deinterlacer.end():
+        yield from pictures.place(picture)
 
 
 def _measure(path: Path, name: str) -> Made:

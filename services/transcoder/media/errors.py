@@ -29,7 +29,3 @@ class TooLong(MediaError):
 
 class TooManyPixels(MediaError):
     """The pictures of this video are larger than allowed: upload a smaller version."""
-
-
-class TooManyStreams(MediaError):
-    """The file has more tracks than allowed: upload one with a video and an audio track."""

@@ -1,7 +1,7 @@
 """Opens what was uploaded, and finds out what it is."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +20,6 @@ from transcoder.media.errors import (
     NoPictures,
     NotAVideo,
     TooManyPixels,
-    TooManyStreams,
     UnsupportedCodec,
 )
 from transcoder.sandbox.limits import Limits
@@ -33,13 +32,28 @@ _FORMATS: Final = {"mov": "mov,mp4,m4a,3gp,3g2,mj2", "matroska": "matroska,webm"
 # Of the decoders too, only those are open to strangers that videos are made with.
 DECODERS: Final = (
     *("h264", "hevc", "vp8", "vp9", "libdav1d", "mpeg4", "mpeg2video", "mjpeg", "prores"),
-    *("aac", "mp3float", "opus", "vorbis", "flac", "alac", "ac3", "eac3"),
-    *("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_f32le"),
+    *("aac", "mp3float", "mp2", "opus", "vorbis", "flac", "alac", "ac3", "eac3"),
+    *("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be"),
+    *("pcm_f32le", "pcm_f32be", "pcm_u8", "pcm_s8", "pcm_alaw", "pcm_mulaw"),
 )
 # Without memory no thread can be started either (EAGAIN).
 _NO_MEMORY: Final = (MemoryError, BlockingIOError)
-_MAX_STREAMS: Final = 32
 _ROOM_FOR_BLOCKS: Final = 2
+# How a player understands so many channels of which the file does not say what they are.
+_LAYOUTS: Final[Mapping[int, str]] = {
+    1: "mono",
+    2: "stereo",
+    3: "2.1",
+    4: "4.0",
+    5: "5.0",
+    6: "5.1",
+    7: "6.1",
+    8: "7.1",
+    10: "5.1.4",
+    12: "7.1.4",
+    16: "hexadecagonal",
+    24: "22.2",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,11 @@ class Tracks:
 
     video: VideoStream
     audio: AudioStream | None
+
+    def __iter__(self) -> Iterator[VideoStream | AudioStream]:
+        yield self.video
+        if self.audio:
+            yield self.audio
 
 
 @contextmanager
@@ -83,19 +102,55 @@ def decoder_options(limits: Limits) -> dict[str, str]:
 
 
 def choose_tracks(container: InputContainer, limits: Limits) -> Tracks:
-    """Return the tracks a player would choose, ready to decode. Raises `MediaError`."""
-    if len(container.streams) > _MAX_STREAMS:
-        raise TooManyStreams
+    """Return the tracks a player would choose, ready to decode. Raises `MediaError`.
+
+    The other tracks do not matter: whatever they hold, they refuse no video.
+    """
     video = container.streams.best("video")
     # The cover of an album is a video track of a single picture.
     if not isinstance(video, VideoStream) or Disposition.attached_pic in video.disposition:
         raise NoPictures
-    audio = container.streams.best("audio")
-    for stream in (video, audio):
-        if stream:
-            _bound(stream, limits)
+    if _codec_of(video) not in DECODERS:
+        raise UnsupportedCodec(
+            f"The video track is in {_codec_of(video)}, which is not supported: "
+            "convert it to H.264 and AAC."
+        )
     _check_size(video.width, video.height, limits)
-    return Tracks(video, audio if isinstance(audio, AudioStream) else None)
+    tracks = Tracks(video, _best_sound(container))
+    for track in tracks:
+        track.codec_context.options = decoder_options(limits)
+        track.codec_context.thread_count = limits.threads
+        track.codec_context.thread_type = "AUTO"
+    return tracks
+
+
+def _best_sound(container: InputContainer) -> AudioStream | None:
+    """Return FFmpeg's choice, or in its place the first track that can be decoded."""
+    best = container.streams.best("audio")
+    for track in sorted(container.streams.audio, key=lambda it: it is not best):
+        if _codec_of(track) in DECODERS and _has_plain_layout(track):
+            return track
+    return None
+
+
+def _has_plain_layout(track: AudioStream) -> bool:
+    """Return whether we know what its channels are, after having said so if the file does not.
+
+    A layout that a file has made up points to a list. PyAV's object for it shares the list with
+    the decoder, or with the frame, and both free it: the heap is corrupted. That is a bug of PyAV
+    18, whose `get_audio_layout` does not call av_channel_layout_copy. So the decoder gets another
+    layout before there is any frame, and the list is freed once, with `layout`.
+    """
+    layout = track.codec_context.layout
+    if "channels" not in layout.name and "ambisonic" not in layout.name:
+        return True
+    track.codec_context.layout = _LAYOUTS.get(layout.nb_channels, "mono")
+    return layout.nb_channels in _LAYOUTS
+
+
+def _codec_of(track: Stream) -> str:
+    # A track that FFmpeg knows no decoder for has no context, whatever the annotation says.
+    return track.codec_context.codec.name if track.codec_context else "an unknown codec"
 
 
 def decoded(
@@ -105,9 +160,8 @@ def decoded(
 
     Raises `EndsTooEarly` if the container breaks off, `TooManyPixels` if the pictures grow.
     """
-    streams = [stream for stream in (tracks.video, tracks.audio) if stream]
     with _damage_reported():
-        for packet in container.demux(*streams):
+        for packet in container.demux(*tracks):
             try:
                 frames = packet.decode()
             except _NO_MEMORY:
@@ -148,16 +202,3 @@ def _demuxer(head: bytes) -> str:
     if head[4:8] in _QUICKTIME:
         return "mov"
     raise NotAVideo
-
-
-def _bound(stream: Stream, limits: Limits) -> None:
-    # A stream that FFmpeg knows no decoder for has no context, whatever the annotation says.
-    name = stream.codec_context.codec.name if stream.codec_context else "an unknown codec"
-    if name not in DECODERS:
-        raise UnsupportedCodec(
-            f"The {stream.type} track is in {name}, which is not supported: "
-            "convert it to H.264 and AAC."
-        )
-    stream.codec_context.options = decoder_options(limits)
-    stream.codec_context.thread_count = limits.threads
-    stream.codec_context.thread_type = "AUTO"

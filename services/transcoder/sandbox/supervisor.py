@@ -114,16 +114,23 @@ def _create(path: Path) -> BinaryIO:
 
 @contextmanager
 def _last_words(folder: Path) -> Iterator[IO[bytes]]:
-    """Yield a file without a name for standard error; add its end to an error as a note."""
+    """Yield a file without a name for standard error; its end goes into an error, or the log."""
     with tempfile.TemporaryFile(dir=folder) as file:
         try:
             yield file
         except TranscoderError as error:
-            file.seek(-min(_LAST_WORDS_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
-            lines = file.read(_LAST_WORDS_BYTES).decode(errors="replace").splitlines()
-            for line in lines:  # without what a terminal would take for a command
-                error.add_note("".join(filter(str.isprintable, line)))
+            for line in _end_of(file):
+                error.add_note(line)
             raise
+        if notes := _end_of(file):
+            _log.info("job.notes", notes=notes)
+
+
+def _end_of(file: IO[bytes]) -> list[str]:
+    file.seek(-min(_LAST_WORDS_BYTES, file.seek(0, os.SEEK_END)), os.SEEK_END)
+    lines = file.read(_LAST_WORDS_BYTES).decode(errors="replace").splitlines()
+    # Without what a terminal would take for a command.
+    return ["".join(filter(str.isprintable, line)) for line in lines]
 
 
 @asynccontextmanager

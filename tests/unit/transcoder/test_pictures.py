@@ -6,20 +6,23 @@ import pytest
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange
 
-from transcoder.media.facts import Colour, Facts
+from transcoder.media.facts import Colour, Facts, Orientation
 from transcoder.media.pictures import Shaper
 from transcoder.media.renditions import Size
 
 NOT_SPECIFIED = 2
 
 
-def shape(picture: VideoFrame, turn: int = 0) -> VideoFrame:
+UPRIGHT = Orientation()
+
+
+def shape(picture: VideoFrame, orientation: Orientation = UPRIGHT) -> VideoFrame:
     """Return the picture as a rendition of the same size has it."""
     size = Size(picture.width, picture.height)
     facts = Facts(
         stored=size,
         pixel_aspect=Fraction(1),
-        turn=turn,
+        orientation=orientation,
         frame_rate=Fraction(25),
         start_seconds=Fraction(0),
         colour=Colour(NOT_SPECIFIED, NOT_SPECIFIED, picture.colorspace),
@@ -56,9 +59,18 @@ def test_black_and_white_are_what_a_player_expects(
     assert bytes(shaped.planes[0])[0] == expected
 
 
-@pytest.mark.parametrize(("turn", "size"), [(0, (64, 32)), (90, (32, 64)), (180, (64, 32))])
-def test_a_picture_keeps_its_time_and_is_turned(turn: int, size: tuple[int, int]) -> None:
-    shaped = shape(grey(100, "yuv420p"), turn)
+@pytest.mark.parametrize(
+    ("orientation", "size"),
+    [
+        (UPRIGHT, (64, 32)),
+        (Orientation(is_transposed=True), (32, 64)),
+        (Orientation(mirrors_left_right=True, mirrors_top_bottom=True), (64, 32)),
+    ],
+)
+def test_a_picture_keeps_its_time_and_is_turned(
+    orientation: Orientation, size: tuple[int, int]
+) -> None:
+    shaped = shape(grey(100, "yuv420p"), orientation)
     assert (shaped.width, shaped.height) == size
     assert shaped.pts == 7
     assert shaped.time_base == Fraction(1, 90_000)
