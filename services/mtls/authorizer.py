@@ -18,12 +18,18 @@ class Authorizer:
         self._policy = Policy(source.current.spiffe_id.trust_domain, allowed)
         self._observer = source.observer
 
-    def authorize(self, find_peer: Callable[[], Peer], method: str) -> Peer:
-        """Return the peer if it may call `method`; else raise `Denied` or `PeerError`."""
+    def authorize(self, find_peer: Callable[[], Peer], method: str, *, exists: bool = True) -> Peer:
+        """Return the peer if it may call `method`; else raise `Denied` or `PeerError`.
+
+        For a method that does not exist, the peer is returned if it may call any.
+        """
         try:
             peer = find_peer()
             peer.check_still_valid(self._source.current)
-            self._policy.check(peer, method)
+            if exists:
+                self._policy.check(peer, method)
+            else:
+                self._policy.check_any(peer, method)
         except (Denied, PeerError) as error:
             self.deny(error, method)
             raise

@@ -61,6 +61,9 @@ class Observer:
     ) -> None:
         """A call was answered with `code`; `peer` is None when nobody is known to have made it."""
 
+    def request_malformed(self, endpoint: str, peer: str, status: int, error: str) -> None:
+        """What came is no HTTP, or is larger than allowed: answered with `status`."""
+
     def channel_renewed(self, address: Address, identity: Identity) -> None:
         """Calls to `address` go over a channel with the new certificate."""
 

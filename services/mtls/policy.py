@@ -35,9 +35,21 @@ class Policy:
 
     def check(self, peer: Peer, action: str) -> None:
         """Raise `Denied` unless the table names this peer for this action."""
-        if peer.spiffe_id.trust_domain != self.trust_domain:
-            raise Denied(peer, action, f"only peers of {self.trust_domain} are served")
+        self._check_trust_domain(peer, action)
         if (names := self.allowed.get(action)) is None:
             raise Denied(peer, action, "no rule names this action")
         if peer.name not in names:
             raise Denied(peer, action, "allowed: " + ", ".join(sorted(names)))
+
+    def check_any(self, peer: Peer, action: str) -> None:
+        """Raise `Denied` unless the table names this peer for some action, whichever it is.
+
+        For an action that does not exist: a peer that is served may hear so, a stranger may not.
+        """
+        self._check_trust_domain(peer, action)
+        if not any(peer.name in names for names in self.allowed.values()):
+            raise Denied(peer, action, "no rule names this peer")
+
+    def _check_trust_domain(self, peer: Peer, action: str) -> None:
+        if peer.spiffe_id.trust_domain != self.trust_domain:
+            raise Denied(peer, action, f"only peers of {self.trust_domain} are served")

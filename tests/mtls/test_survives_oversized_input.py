@@ -61,7 +61,7 @@ def test_a_long_certificate_chain(floodable: Floodable, server: str) -> None:
 
 def test_a_large_header(floodable: Floodable) -> None:
     result = floodable.survives("gateway", "large header")
-    assert result.made["HTTP/1.0 400"] > 0
+    assert result.made["HTTP/1.0 431"] > 0
 
 
 def test_headers_without_end(floodable: Floodable) -> None:

@@ -196,6 +196,17 @@ class Reporter(Observer):
         """Count it."""
         self.metrics.count_call(endpoint, policy, peer, method, code)
 
+    def request_malformed(self, endpoint: str, peer: str, status: int, error: str) -> None:
+        """Log it."""
+        log_limited(
+            "request.malformed",
+            f"{endpoint} {status}",
+            endpoint=endpoint,
+            peer=peer,
+            status=status,
+            error=error[:_MAX_CHARACTERS],
+        )
+
     def channel_renewed(self, address: Address, identity: Identity) -> None:
         """Log it."""
         _log.info("channel.renewed", address=str(address), serial=identity.serial)

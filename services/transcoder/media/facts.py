@@ -69,7 +69,7 @@ class Facts:
         return size.turned() if self.orientation.is_transposed else size
 
 
-def _exact(ratio: Fraction | AVRational) -> Fraction:
+def exact(ratio: Fraction | AVRational) -> Fraction:
     """Return what PyAV gives as a Fraction up to version 18, and then as a type of its own."""
     return Fraction(ratio.numerator, ratio.denominator)
 
@@ -82,8 +82,8 @@ def examine(descriptor: int, limits: Limits) -> Facts:
         claimed = max(0.0, float(end - start))
         check_length(claimed, limits)
         picture = _first_picture(container, tracks, limits)
-        aspect = _exact(tracks.video.sample_aspect_ratio or Fraction(1))
-        rate = _exact(tracks.video.average_rate or _USUAL_FRAME_RATE)
+        aspect = exact(tracks.video.sample_aspect_ratio or Fraction(1))
+        rate = exact(tracks.video.average_rate or _USUAL_FRAME_RATE)
         return Facts(
             stored=Size(picture.width, picture.height),
             pixel_aspect=aspect if 1 / _MAX_STRETCH < aspect < _MAX_STRETCH else Fraction(1),
@@ -111,12 +111,12 @@ def _span(container: InputContainer, tracks: Tracks) -> tuple[Fraction, Fraction
 
 
 def _start_of_track(track: Stream) -> Fraction:
-    return Fraction(track.start_time or 0) * (track.time_base or 0)
+    return (track.start_time or 0) * exact(track.time_base or Fraction(0))
 
 
 def _end_of_track(track: Stream) -> Fraction:
     if track.duration:
-        return _start_of_track(track) + track.duration * (track.time_base or 0)
+        return _start_of_track(track) + track.duration * exact(track.time_base or Fraction(0))
     # Matroska has the lengths of its tracks in tags, as 01:23:45.678900000.
     match track.metadata.get("DURATION", "").split(":"):
         case [hours, minutes, seconds]:

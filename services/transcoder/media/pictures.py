@@ -10,7 +10,7 @@ from av.video.format import VideoFormat
 from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 
-from transcoder.media.facts import MATRICES, Facts, Orientation
+from transcoder.media.facts import MATRICES, Facts, Orientation, exact
 from transcoder.media.renditions import Size
 from transcoder.media.timeline import PICTURE_TIME_BASE
 
@@ -86,7 +86,7 @@ class Deinterlacer:
                 [("bwdif", "mode=send_frame:deint=interlaced")],
                 self._threads,
                 pixel_format=picture.format.name,
-                time_base=picture.time_base or PICTURE_TIME_BASE,
+                time_base=exact(picture.time_base or PICTURE_TIME_BASE),
             )
         self._graph.vpush(picture)
         yield from self._pull()

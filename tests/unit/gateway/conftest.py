@@ -5,10 +5,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from mtls import Denied, Observer, Peer, PeerError
 from mtls.address import Address
 from mtls.grpc_server import server_credentials
 from mtls.identity import Identity, load_identity
 from mtls.identity_source import IdentitySource
+from mtls.policy import Policy
 from mtls.ssl_contexts import client_context
 
 import aiohttp
@@ -56,6 +58,26 @@ class Gateway:
             yield session
 
 
+class Recorder(Observer):
+    """Remembers what the gateway reports: (event, endpoint, what)."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, ...]] = []
+
+    def call_denied(
+        self, endpoint: str, _policy: Policy, method: str, error: Denied | PeerError
+    ) -> None:
+        self.events.append(("denied", endpoint, method, error.reason))
+
+    def call_finished(
+        self, endpoint: str, _policy: Policy, peer: Peer | None, method: str, code: str
+    ) -> None:
+        self.events.append(("finished", endpoint, method, peer.name if peer else "", code))
+
+    def request_malformed(self, endpoint: str, _peer: str, status: int, error: str) -> None:
+        self.events.append(("malformed", endpoint, str(status), error))
+
+
 Start = Callable[..., Awaitable[Gateway]]
 
 
@@ -73,7 +95,14 @@ async def queue() -> FakeQueue:
 
 
 @pytest.fixture
-async def start(queue: FakeQueue, identities: Mapping[str, Identity]) -> AsyncIterator[Start]:
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+async def start(
+    queue: FakeQueue, identities: Mapping[str, Identity], recorder: Recorder
+) -> AsyncIterator[Start]:
     """Yield a function that starts the gateway, with settings that replace the default ones."""
     async with AsyncExitStack() as stack:
         server = grpc.aio.server()
@@ -96,7 +125,7 @@ async def start(queue: FakeQueue, identities: Mapping[str, Identity]) -> AsyncIt
             )
             running = await stack.enter_async_context(AsyncExitStack())
             address = await running.enter_async_context(
-                serving(with_settings(config, settings), IdentitySource(identity))
+                serving(with_settings(config, settings), IdentitySource(identity, recorder))
             )
             return Gateway(Address("localhost", address.port), queue, identities, running.aclose)
 

@@ -53,16 +53,21 @@ async def test_every_call_is_made_for_the_name_in_the_certificate(
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [("POST", "/videos"), ("DELETE", f"/videos/{VIDEO_ID}"), ("GET", "/admin"), ("PUT", "/videos")],
+    ("method", "path", "status"),
+    [
+        ("POST", "/videos", 403),
+        ("DELETE", f"/videos/{VIDEO_ID}", 403),
+        ("GET", "/admin", 404),
+        ("PUT", "/videos", 405),
+    ],
 )
 async def test_what_a_viewer_may_not_do_never_reaches_the_queue(
-    gateway: Gateway, method: str, path: str
+    gateway: Gateway, method: str, path: str, status: int
 ) -> None:
     async with (
         gateway.client("client/viewer") as client,
         client.request(method, path, headers=FORGED_HEADERS) as response,
     ):
-        assert response.status == 403
+        assert response.status == status
         assert response.content_type == "application/problem+json"
     assert gateway.queue.calls == []

@@ -48,7 +48,8 @@ def serve_both_protocols(services: Path, folder: Path, *blocked: str) -> list[st
 
 DENIED: Final = (
     '{"title":"Forbidden","status":403,"detail":"spiffe://video-demo.test/client/uploader may not '
-    "call GET /hello. If it should, its name has to be added to the service's policy.\"}"
+    "call GET /hello. If it should, its name has to be added to the service's policy.\","
+    '"reason":"not_listed"}'
 )
 EXPECTED: Final = [
     "http client/viewer 200 text/plain client/viewer",

@@ -109,7 +109,8 @@ async def test_grpc_does_not_get_in_the_way_of_starting_processes(
     for number in numbers:
         queue.add(number)
     async with started(variables):
-        await queue.came(Call("ClaimVideo"), times=len(numbers) + 1)
+        for count in range(len(numbers)):  # a busy machine may need long for all of them together
+            await queue.came(Call("ClaimVideo"), times=count + 2)
     assert [len(queue.reports(number)) for number in numbers] == [2] * len(numbers)
 
 
