@@ -45,7 +45,7 @@ def test_it_says_so_where_localhost_is_not_what_its_certificates_say(
 ) -> None:
     require_localhost()
 
-    def resolve(*_: Any) -> list[Any]:
+    def resolve(*_: Any, **__: Any) -> list[Any]:
         if address is None:
             raise socket.gaierror
         return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, 0, 0, 0))]
