@@ -9,6 +9,7 @@ in a single endless request, or whose peer's certificate is no longer valid, is 
 """
 
 import asyncio
+import errno
 import socket
 import ssl
 import time
@@ -26,6 +27,7 @@ from mtls.peer import CHECK_SECONDS, NoLongerValid, PeerError, peer_of_request
 from mtls.refusals import PENDING_HANDSHAKE, PendingHandshake, Reason, Refusal
 from mtls.ssl_contexts import server_context
 
+_NOT_OF_THIS_MACHINE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _BACKLOG: Final = 128  # connections that wait to be accepted
 _SHUTDOWN_SECONDS: Final = 2.0  # for the peer to end TLS too; what else it sends is thrown away
 _RETRY_SECONDS: Final = 1.0  # until file descriptors may have become free
@@ -64,16 +66,28 @@ async def accepting(
 
 
 async def _bind(address: Address) -> list[socket.socket]:
-    """Listen on every IP address that the host has: `localhost` often has two."""
+    """Listen on every IP address that the host has here: `localhost` often has two.
+
+    On many machines without IPv6 it has two as well, and one of them cannot be assigned.
+    """
     sockets: list[socket.socket] = []
+    missing: OSError | None = None
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         for family, _, _, _, name in dict.fromkeys(found):
-            listener = socket.create_server(name, family=family, backlog=_BACKLOG)
+            try:
+                listener = socket.create_server(name, family=family, backlog=_BACKLOG)
+            except OSError as error:
+                if error.errno not in _NOT_OF_THIS_MACHINE:
+                    raise
+                missing = error
+                continue
             listener.settimeout(0)
             sockets.append(listener)
+        if missing and not sockets:
+            raise missing
     except OSError as error:
         for listener in sockets:
             listener.close()

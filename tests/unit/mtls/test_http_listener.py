@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mtls import PEER, Address, ConnectionLimits, Observer, http_listener, protect
-from mtls.http_listener import _Listener, age_of
+from mtls.errors import ListenError
+from mtls.http_listener import _bind, _Listener, age_of
 from mtls.peer import Peer, PeerError
 from mtls.revocation import Revocations
 
@@ -133,3 +134,32 @@ def test_a_connection_whose_age_is_not_known_yet_is_young() -> None:
     assert age_of(connection) > AGE
     del connection.extra["ssl_object"].accepted_at
     assert age_of(connection) < 1
+
+
+NOT_OURS = "192.0.2.1"  # RFC 5737: nobody's
+
+
+def resolve_to(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
+    def getaddrinfo(*_: Any, **__: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0)) for host in hosts]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@pytest.mark.parametrize("hosts", [("127.0.0.1", NOT_OURS), (NOT_OURS, "127.0.0.1")])
+async def test_an_address_that_cannot_be_assigned_does_not_hinder_another(
+    monkeypatch: pytest.MonkeyPatch, hosts: tuple[str, ...]
+) -> None:
+    """`localhost` has an IPv6 address on many machines that have no IPv6."""
+    resolve_to(monkeypatch, *hosts)
+    [listener] = await _bind(Address("several.test", 0))
+    with listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
+
+
+async def test_a_host_of_which_no_address_can_be_assigned_is_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolve_to(monkeypatch, NOT_OURS)
+    with pytest.raises(ListenError, match="not one of this machine's"):
+        await _bind(Address("several.test", 0))
