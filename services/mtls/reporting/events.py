@@ -66,10 +66,10 @@ def _admits(record: logging.LogRecord) -> bool:
     return is_ours or _LIMIT.admits((record.name, str(record.msg)[:_MAX_CHARACTERS]))
 
 
-def log_limited(event: str, like: str, **fields: Any) -> None:
-    """Log a warning, unless there were many with the same `like` a moment ago."""
+def log_limited(event: str, like: str, *, level: int = logging.WARNING, **fields: Any) -> None:
+    """Log an event, unless there were many with the same `like` a moment ago."""
     if _LIMIT.admits((event, like)):
-        _log.warning(event, **fields)
+        _log.log(level, event, **fields)
 
 
 def _log_suppressed(kind: Kind, lines: int) -> None:

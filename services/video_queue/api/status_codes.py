@@ -1,16 +1,16 @@
 """The one edge where an error becomes a gRPC status (https://grpc.io/docs/guides/status-codes/)."""
 
 from collections.abc import Mapping
+from logging import ERROR
 from types import TracebackType
 from typing import Any, Final
 
+from mtls.reporting.events import log_limited
+
 import grpc
 import grpc.aio
-import structlog
 
 from video_queue.domain import errors
-
-_log = structlog.get_logger(__name__)
 
 CODES: Final[Mapping[type[errors.CallError], grpc.StatusCode]] = {
     errors.InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
@@ -56,9 +56,25 @@ class StatusOfErrors:
         _traceback: TracebackType | None,
     ) -> None:
         if isinstance(error, errors.CallError):
-            if isinstance(error.__cause__, Exception):
-                _log.warning("call.failed", error=type(error).__name__, exc_info=error)
+            _log_refusal(error)
             await self._context.abort(CODES[type(error)], str(error))
         elif isinstance(error, Exception):
-            _log.error("call.failed", error=type(error).__name__, exc_info=error)
+            kind = type(error).__name__
+            log_limited("call.failed", kind, level=ERROR, error=kind, exc_info=error)
             await self._context.abort(grpc.StatusCode.INTERNAL, _UNEXPECTED)
+
+
+def _log_refusal(error: errors.CallError) -> None:
+    """Log what is a fault of ours, and what a limit of ours refused, but no caller's fault.
+
+    All lines go through the rate limit, since a caller can make as many calls as it likes.
+    """
+    kind = type(error).__name__
+    match error:
+        case errors.BytesLost():
+            log_limited("call.failed", kind, level=ERROR, error=kind, exc_info=error)
+        case errors.CallError(__cause__=Exception()):
+            log_limited("call.failed", kind, error=kind, exc_info=error)
+        case errors.LeaseLost() | errors.TooManyCalls() | errors.OwnerFull():
+            details = " ".join([str(error), *getattr(error, "__notes__", ())])
+            log_limited("call.refused", kind, error=kind, reason=details)

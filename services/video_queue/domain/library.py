@@ -69,10 +69,10 @@ class Library:
         try:
             async with self._sources.open(video.id) as source:
                 yield video, source.chunks(positions)
-        except BytesLost:
+        except BytesLost as error:
             # Raises VideoNotFound if the video was deleted just now.
             await self._catalog.get(video_id)
-            _log.error("video.source_lost", video=video_id)
+            error.add_note(f"The source of video {video_id} is lost.")
             raise
 
     @asynccontextmanager
@@ -85,9 +85,9 @@ class Library:
         try:
             async with self._renditions.open(rendition.id) as file:
                 yield rendition, file.chunks(positions)
-        except BytesLost:
+        except BytesLost as error:
             await self._catalog.rendition(video_id, name)
-            _log.error("rendition.lost", video=video_id, name=name)
+            error.add_note(f"The rendition {name} of video {video_id} is lost.")
             raise
 
     async def delete(self, video_id: str, owner: str) -> None:

@@ -68,7 +68,6 @@ class Uploads:
                 return await self._store(owner, metadata, chunks)
             if not await _is_content_of(first, chunks):
                 raise KeyUsed
-            _log.info("video.repeated", video=first.id, owner=owner)
             return first
 
     @contextmanager

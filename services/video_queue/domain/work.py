@@ -70,10 +70,10 @@ class Work:
         try:
             async with self._sources.open(video.id) as source:
                 yield source.chunks(range(video.size_bytes))
-        except BytesLost:
+        except BytesLost as error:
             # Raises LeaseLost if the video was deleted just now.
             await self._leases.video_under(lease, self._clock())
-            _log.error("video.source_lost", video=video.id)
+            error.add_note(f"The source of video {video.id} is lost.")
             raise
 
     async def report(self, worker: str, lease: Lease, report: Report) -> None:
@@ -98,8 +98,8 @@ class Work:
     async def _report(self, worker: str, lease: Lease, report: Report) -> None:
         try:
             video, dropped = await self._leases.report(lease, report, self._clock())
-        except LeaseLost:
-            _log.warning("lease.lost", video=lease.video_id[:36], worker=worker, token=lease.token)
+        except LeaseLost as error:
+            error.add_note(f"{worker}: lease {lease.token} of video {lease.video_id[:36]}.")
             raise
         self._notifier.notify(video.id)
         if video.status is not VideoStatus.PROCESSING:

@@ -13,6 +13,8 @@ from typing import Any
 from mtls.certificates import Role
 from mtls.identity import load_identity
 from mtls.identity_source import IdentitySource
+from mtls.reporting import events
+from mtls.reporting.log_rate_limiter import LogRateLimiter
 from mtls.spiffe import SpiffeId, SpiffeIdError
 
 import grpc
@@ -23,6 +25,7 @@ from hypothesis import strategies as st
 
 from tests.unit.video_queue import upload_and_die
 from tests.unit.video_queue.conftest import OWNER, Clients, Clock, files_in, until
+from video_queue.api.pages import encode_page_token
 from video_queue.api.service import open_service
 from video_queue.config import Config
 from video_queue.server import running
@@ -438,6 +441,99 @@ async def test_a_surprise_is_told_to_the_log_and_not_to_the_caller(
     logged = capsys.readouterr().out
     assert "call.failed" in logged
     assert "/secret/path" in logged
+
+
+async def test_a_flood_of_surprises_has_a_few_lines(
+    gateway: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each has a traceback: without the rate limit, a caller could push all else out of the log."""
+
+    async def broken(*_: object) -> None:
+        raise LookupError("surprise")
+
+    monkeypatch.setattr(Catalog, "get", broken)
+    no_second_passes = LogRateLimiter(lambda *_: None, lines=2, later=lambda *_: None)
+    monkeypatch.setattr(events, "_LIMIT", no_second_passes)
+    request = api.GetVideoRequest(id="x")
+    codes = {(await failure(gateway.GetVideo(request)))[0] for _ in range(5)}
+    assert codes == {grpc.StatusCode.INTERNAL}
+    assert capsys.readouterr().out.count("call.failed") == 2
+
+
+async def test_a_lost_file_is_logged_with_its_video(
+    gateway: Any, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = await upload(gateway, b"0123456789")
+    (settings.data / "sources" / video.id).write_bytes(b"01234")
+    download = gateway.Download(api.DownloadRequest(id=video.id))
+    with pytest.raises(grpc.aio.AioRpcError) as lost:
+        _ = [message async for message in download]
+    assert lost.value.code() is grpc.StatusCode.DATA_LOSS
+    assert f"The source of video {video.id} is lost." in capsys.readouterr().out
+
+
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
+INT64 = st.integers(-(2**63), 2**63 - 1) | st.sampled_from([-(2**63), 2**63 - 1])
+INT32 = st.integers(-(2**31), 2**31 - 1) | st.sampled_from([-(2**31), 2**31 - 1])
+LEASES = st.builds(api.Lease, video_id=ANY_TEXT, token=INT64)
+ANY_CALL = st.one_of(
+    st.tuples(st.just("GetVideo"), st.builds(api.GetVideoRequest, id=ANY_TEXT)),
+    st.tuples(
+        st.just("ListVideos"),
+        st.builds(api.ListVideosRequest, page_size=INT32, page_token=ANY_TEXT)
+        | st.builds(
+            api.ListVideosRequest,
+            page_token=st.integers(0, 2**64 - 1).map(encode_page_token),
+        ),
+    ),
+    st.tuples(st.just("WatchVideo"), st.builds(api.WatchVideoRequest, id=ANY_TEXT)),
+    st.tuples(
+        st.just("Download"),
+        st.builds(api.DownloadRequest, id=ANY_TEXT, offset=INT64, length=INT64),
+    ),
+    st.tuples(
+        st.just("DownloadRendition"),
+        st.builds(
+            api.DownloadRenditionRequest,
+            video_id=ANY_TEXT,
+            name=ANY_TEXT,
+            offset=INT64,
+            length=INT64,
+        ),
+    ),
+    st.tuples(st.just("DeleteVideo"), st.builds(api.DeleteVideoRequest, id=ANY_TEXT)),
+    st.tuples(st.just("FetchSource"), st.builds(api.FetchSourceRequest, lease=LEASES)),
+    st.tuples(
+        st.just("UpdateVideoStatus"),
+        st.builds(
+            api.UpdateVideoStatusRequest,
+            lease=LEASES,
+            status=st.integers(0, 9),
+            progress_percent=INT32,
+            failure_reason=ANY_TEXT,
+        ),
+    ),
+)
+EXPECTED = {
+    grpc.StatusCode.OK,
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.ABORTED,
+}
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(call=ANY_CALL)
+async def test_no_request_surprises_the_queue(
+    gateway: Any, transcoder: Any, call: tuple[str, Any]
+) -> None:
+    """Whatever is in it: it is answered, or it is the caller's fault. INTERNAL would be ours."""
+    method, request = call
+    of_worker = method in {"FetchSource", "UpdateVideoStatus"}
+    stub, metadata = (transcoder, None) if of_worker else (gateway, FOR_OWNER)
+    assert await getattr(stub, method)(request, metadata=metadata).code() in EXPECTED
 
 
 async def test_the_log_has_ids_and_identities_and_no_titles(
