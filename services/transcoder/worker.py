@@ -5,6 +5,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, aclosing
+from dataclasses import replace
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -116,12 +117,18 @@ class Worker:
         with temporary_folder(self._folder) as folder, ExitStack() as opened:
             source, made = folder / "source", folder / "made"
             await self._insist(claim, partial(self._fetch, claim, source))
-            files = await self._transcode(source, made, self._config.limits, progress.report)
+            files = await self._transcode(source, made, self._limits(claim), progress.report)
             for file in files:
                 opened.enter_context(file.content)
             for file in files:
                 await self._insist(claim, partial(self._queue.publish, claim.lease, file))
             return [file.name for file in files]
+
+    def _limits(self, claim: api.Claim) -> Limits:
+        """Return our limits, or the queue's where that is lower: what it refuses is not made."""
+        ours = self._config.limits
+        of_queue = claim.max_rendition_bytes or ours.output_bytes  # an older queue names none
+        return replace(ours, output_bytes=min(ours.output_bytes, of_queue))
 
     async def _fetch(self, claim: api.Claim, path: Path) -> None:
         async with aclosing(self._queue.fetch_source(claim.lease)) as chunks:

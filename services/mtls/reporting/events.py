@@ -3,6 +3,7 @@
 import logging
 import ssl
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -27,6 +28,8 @@ import structlog
 from cryptography import x509
 
 _MAX_CHARACTERS: Final = 200
+# Control and format characters, separators of lines, halves of characters (Unicode, chapter 4.5).
+_ESCAPED: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 _log = structlog.get_logger(__name__)
 
@@ -46,7 +49,11 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _escape_values,
+                renderer,
+            ],
             foreign_pre_chain=shared,
         )
     )
@@ -58,6 +65,34 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+def _escape_values(_logger: Any, _method: str, event: structlog.typing.EventDict) -> Any:
+    """Escape each value, as the last step before all are written: a peer may have said any of them.
+
+    So it can neither begin a line of its own nor steer a terminal. A traceback keeps its lines.
+    """
+    return {
+        name: _escaped(value, keep="\n" if name == "exception" else "")
+        for name, value in event.items()
+    }
+
+
+def _escaped(value: Any, keep: str = "") -> Any:
+    match value:
+        case str() if not value.isprintable():
+            return "".join(
+                character.encode("unicode_escape").decode("ascii")
+                if unicodedata.category(character) in _ESCAPED and character not in keep
+                else character
+                for character in value
+            )
+        case dict():
+            return {_escaped(name): _escaped(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_escaped(each) for each in value]
+        case _:
+            return value
 
 
 def _admits(record: logging.LogRecord) -> bool:

@@ -54,7 +54,9 @@ def rendition_message(rendition: Rendition) -> api.Rendition:
     )
 
 
-def claim_message(claim: Claim | None, lease_seconds: int) -> api.ClaimVideoResponse:
+def claim_message(
+    claim: Claim | None, lease_seconds: int, limits: Limits
+) -> api.ClaimVideoResponse:
     """Return the answer to a worker that asked for work."""
     if claim is None:
         return api.ClaimVideoResponse()
@@ -64,6 +66,7 @@ def claim_message(claim: Claim | None, lease_seconds: int) -> api.ClaimVideoResp
             lease=api.Lease(video_id=claim.lease.video_id, token=claim.lease.token),
             lease_seconds=lease_seconds,
             attempt=claim.attempt,
+            max_rendition_bytes=limits.rendition_bytes,
         )
     )
 

@@ -154,7 +154,7 @@ class Servicer(VideoQueueServicer):
             worker = caller(context)
             with self.pools.claims.admit(worker):
                 claim = await self._work.claim(worker, request.wait_seconds)
-            return claim_message(claim, self._lease_seconds)
+            return claim_message(claim, self._lease_seconds, self._limits)
 
     async def FetchSource(  # noqa: D102, N802
         self, request: api.FetchSourceRequest, context: _Context

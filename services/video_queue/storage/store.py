@@ -91,7 +91,7 @@ def _locked(folder: Path) -> Iterator[None]:
     releases the lock when the process ends, however it ends.
     """
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_private(folder)
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StartError(
@@ -109,3 +109,13 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder for this user alone, and the parents that are missing likewise.
+
+    `mkdir(parents=True)` gives its mode to the last one alone, and the umask to the others.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)

@@ -95,6 +95,7 @@ class Child:
         default_factory=lambda: {"720p.mp4": b"720" * 300_000, "thumbnail.jpg": b"picture"}
     )
     report: Callable[[int], None] = lambda _: None
+    limits: Limits | None = None
 
     def __post_init__(self) -> None:
         self.may_end.set()
@@ -111,7 +112,7 @@ class Child:
         limits: Limits,
         on_progress: Callable[[int], None],
     ) -> tuple[MediaFile, ...]:
-        self.report = on_progress
+        self.report, self.limits = on_progress, limits
         self.sources.put_nowait(content_of(source))
         try:
             await self.may_end.wait()

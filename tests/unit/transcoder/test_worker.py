@@ -15,6 +15,7 @@ from tests.unit.transcoder.fake_queue import (
 )
 from transcoder.errors import CannotStart
 from transcoder.media.errors import NotAVideo
+from transcoder.sandbox.limits import Limits
 
 pytestmark = pytest.mark.usefixtures("server")
 
@@ -35,6 +36,21 @@ async def test_the_source_arrives_whole(queue: FakeQueue, child: Child, start: S
     queue.add("first")
     await start()
     assert await child.begins() == CONTENT
+
+
+@pytest.mark.parametrize("of_queue", [5, 2**40, 0], ids=["lower", "higher", "older queue"])
+async def test_no_file_is_made_that_the_queue_would_refuse(
+    queue: FakeQueue, child: Child, start: Start, of_queue: int
+) -> None:
+    """The lower limit counts. A file over it costs one attempt, and not one after the other."""
+    queue.add("first")
+    claim = queue.claims.get_nowait()
+    claim.max_rendition_bytes = of_queue
+    queue.claims.put_nowait(claim)
+    await start()
+    await child.begins()
+    assert child.limits is not None
+    assert child.limits.output_bytes == (5 if of_queue == 5 else Limits().output_bytes)
 
 
 async def test_every_file_is_published_whole_before_the_video_is_completed(

@@ -300,6 +300,20 @@ async def test_the_work_on_a_video_from_claim_to_completion(gateway: Any, transc
     assert not (await transcoder.ClaimVideo(api.ClaimVideoRequest())).HasField("claim")
 
 
+async def test_a_worker_learns_the_limit_of_a_rendition_with_its_claim(
+    gateway: Any, transcoder: Any, settings: Settings
+) -> None:
+    """A rendition of that size is taken, and one of a byte more is not."""
+    await upload(gateway, b"x")
+    claimed = await claim(transcoder)
+    limit = claimed.max_rendition_bytes
+    assert limit == settings.limits.rendition_bytes
+    fits = [b"x" * (limit // 4)] * 4
+    assert (await publish(transcoder, claimed.lease, *fits)).size_bytes == limit
+    with pytest.raises(grpc.aio.AioRpcError, match=f"{limit} bytes at most"):
+        await publish(transcoder, claimed.lease, *fits, b"y")
+
+
 async def test_a_failure_reaches_the_uploader(gateway: Any, transcoder: Any) -> None:
     video = await upload(gateway, b"x")
     await transcoder.UpdateVideoStatus(

@@ -1,6 +1,7 @@
 """An upload is stored whole, or leaves nothing behind."""
 
 import asyncio
+import dataclasses
 import errno
 import hashlib
 import os
@@ -22,6 +23,7 @@ from tests.unit.video_queue.conftest import (
 )
 from video_queue.domain.errors import CatalogUnavailable, InvalidRequest, StoreFull, TooLarge
 from video_queue.domain.videos import VideoStatus
+from video_queue.storage import store
 from video_queue.storage.catalog import Catalog
 from video_queue.storage.settings import Settings
 from video_queue.storage.store import Store
@@ -249,6 +251,22 @@ async def test_the_data_folder_belongs_to_one_process(queue: Store, opened: Open
     with pytest.raises(StartError, match="in use by another video queue"):
         async with opened():
             pass
+
+
+async def test_folders_are_for_this_user_alone_whatever_the_umask(
+    settings: Settings, clock: Clock
+) -> None:
+    """Those on the way to the data folder, too, if they had to be made."""
+    deep = dataclasses.replace(settings, data=settings.data / "deep" / "inside")
+    mask = os.umask(0)
+    try:
+        async with store.opened(deep, clock) as queue:
+            await upload(queue)
+    finally:
+        os.umask(mask)
+    folders = [settings.data, *(path for path in settings.data.rglob("*") if path.is_dir())]
+    assert len(folders) == 6
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
 
 
 async def test_files_are_for_this_user_alone(queue: Store, settings: Settings) -> None:

@@ -76,7 +76,7 @@ class Video(_message.Message):
     progress_percent: _builtins.int
     """How far the work is, 0 to 100."""
     failure_reason: _builtins.str
-    """Why the status is `failed`, in words for the person who uploaded it; otherwise empty."""
+    """Why the status is `failed`, for the person who uploaded it; otherwise empty."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -184,8 +184,8 @@ Global___UploadRequest: _TypeAlias = UploadRequest  # noqa: Y015
 
 @_typing.final
 class StreamEnd(_message.Message):
-    """The last message of a stream of chunks. A peer that is killed in the middle looks, to the reader of
-    the stream, like one that is done; only who says this is done.
+    """The last message of a stream of chunks. To the reader of the stream, a peer that was killed in the
+    middle looks like one that has finished: only this message says that it has.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -216,14 +216,18 @@ class UploadMetadata(_message.Message):
     SIZE_LIMIT_BYTES_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     title: _builtins.str
+    """No control characters and no format characters (Unicode categories Cc, Cf, Zl, Zp), such as those that
+    turn the direction of text, except the joiners U+200C and U+200D. Something in it can be seen.
+    """
     description: _builtins.str
+    """As for the title; line breaks and tabs are allowed too."""
     content_type: _builtins.str
     size_limit_bytes: _builtins.int
-    """How many bytes will follow at most, as far as it is known; 0 if it is not. A store that has
-    not so much room left refuses at once.
+    """How many bytes will follow at most; 0 if that is not known. A store without so much room refuses
+    at once.
     """
     idempotency_key: _builtins.str
-    """Which upload of this person's this is: every attempt at it has the same key, and no other upload has.
+    """Which upload of this person's this is: all attempts at one upload have the same key.
     At most 255 visible ASCII characters; empty for an upload that will not be repeated.
     Known for 24 hours, also when the video was deleted meanwhile.
     """
@@ -477,8 +481,8 @@ Global___DeleteVideoResponse: _TypeAlias = DeleteVideoResponse  # noqa: Y015
 
 @_typing.final
 class Lease(_message.Message):
-    """A worker's right to work on one video. Whoever claims the video later has a higher token, so that
-    a worker that comes back late is recognised and refused (a fencing token).
+    """A worker's right to work on one video. A later claim of the video has a higher token, so that a worker
+    that comes back late is recognised and refused (a fencing token).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -528,7 +532,7 @@ class ClaimVideoResponse(_message.Message):
     CLAIM_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def claim(self) -> Global___Claim:
-        """Absent when there was nothing to do in the time waited."""
+        """Absent when no video was pending in the time waited."""
 
     def __init__(
         self,
@@ -553,10 +557,13 @@ class Claim(_message.Message):
     LEASE_FIELD_NUMBER: _builtins.int
     LEASE_SECONDS_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    MAX_RENDITION_BYTES_FIELD_NUMBER: _builtins.int
     lease_seconds: _builtins.int
     """The lease ends this long after the claim, or after the last Heartbeat or UpdateVideoStatus."""
     attempt: _builtins.int
     """1 for the first attempt at this video."""
+    max_rendition_bytes: _builtins.int
+    """The largest rendition that the queue takes: a worker that would make a larger one reports FAILED."""
     @_builtins.property
     def video(self) -> Global___Video: ...
     @_builtins.property
@@ -568,10 +575,11 @@ class Claim(_message.Message):
         lease: Global___Lease | None = ...,
         lease_seconds: _builtins.int = ...,
         attempt: _builtins.int = ...,
+        max_rendition_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease", b"lease", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "lease", b"lease", "lease_seconds", b"lease_seconds", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "lease", b"lease", "lease_seconds", b"lease_seconds", "max_rendition_bytes", b"max_rendition_bytes", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -738,7 +746,7 @@ class UpdateVideoStatusRequest(_message.Message):
     progress_percent: _builtins.int
     """With PROCESSING: how far the work is, 0 to 100."""
     failure_reason: _builtins.str
-    """With FAILED: why, in words for the person who uploaded the video."""
+    """With FAILED: why, for the person who uploaded the video."""
     @_builtins.property
     def lease(self) -> Global___Lease: ...
     def __init__(

@@ -28,8 +28,12 @@ if _version_not_supported:
 class VideoQueueStub:
     """Holds videos, their status and the work to be done on them.
 
-    The gateway names the person it calls for in the request metadata key
+    The gateway names the person on whose behalf it calls in the request metadata key
     `on-behalf-of`, as a SPIFFE ID. The queue believes it from the gateway alone.
+
+    Each kind of call has a limit: watches, uploads, downloads and claims under way, in all and for one
+    identity. One call more is RESOURCE_EXHAUSTED, and the message names the limit. A Heartbeat is never
+    refused for that reason, and a FetchSource or PublishRendition waits for its turn.
     """
 
     def __init__(self, channel):
@@ -103,35 +107,40 @@ class VideoQueueStub:
 class VideoQueueServicer:
     """Holds videos, their status and the work to be done on them.
 
-    The gateway names the person it calls for in the request metadata key
+    The gateway names the person on whose behalf it calls in the request metadata key
     `on-behalf-of`, as a SPIFFE ID. The queue believes it from the gateway alone.
+
+    Each kind of call has a limit: watches, uploads, downloads and claims under way, in all and for one
+    identity. One call more is RESOURCE_EXHAUSTED, and the message names the limit. A Heartbeat is never
+    refused for that reason, and a FetchSource or PublishRendition waits for its turn.
     """
 
     def Upload(self, request_iterator, context):
         """Stores a video. The first message carries the metadata, every later one a chunk, the last one the end.
         When the queue has accepted the metadata, it sends initial metadata with the key `go-ahead`. A refused
-        call has none: so a client that waits for it learns of a refusal before it has sent a gigabyte.
-        The answer acknowledges: from then on the video survives a crash. Without the end nothing is stored.
-        With an `idempotency_key` it is safe to repeat: the same again is answered with the same video.
+        call has no such key: a client that waits for it learns of a refusal before it has sent a gigabyte.
+        The answer is the acknowledgement: from then on the video survives a crash. Without the end nothing is
+        stored. With an `idempotency_key` a call is safe to repeat: a repeat is answered with the same video.
 
         INVALID_ARGUMENT    no metadata first, a bad title or key, no bytes, an end that does not fit
         ABORTED             the stream broke off before its end, or another with this key is under way
         ALREADY_EXISTS      the key was used for another upload, or its video was deleted
-        RESOURCE_EXHAUSTED  larger than the limit, or the store is full
+        RESOURCE_EXHAUSTED  larger than the limit, the store is full, the owner's bytes or pending videos are at
+        their limit, or too many uploads are under way
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetVideo(self, request, context):
-        """One video. NOT_FOUND when there is none of that id.
+        """One video. NOT_FOUND when no video has that id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListVideos(self, request, context):
-        """All videos, newest first, a page at a time.
+        """All videos, newest first, a page at a time. INVALID_ARGUMENT for a page token that the queue did not make.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,7 +180,8 @@ class VideoQueueServicer:
     def ClaimVideo(self, request, context):
         """---- The worker's calls: the transcoder's alone. ----
 
-        Takes the oldest video that waits for work, under a lease. Waits for one up to `wait_seconds`.
+        Takes a pending video, under a lease. Waits for one up to `wait_seconds`. Owners take turns: next is the
+        oldest video of the owner of whom the fewest are being worked on, then of the one who waits longest.
         A lease that is not renewed in time is lost, and the video is given to the next worker that asks.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -187,7 +197,7 @@ class VideoQueueServicer:
 
     def Heartbeat(self, request_iterator, context):
         """Renews the lease and reports the progress, again and again while the work goes on; each is answered.
-        ABORTED when the lease is lost, NOT_FOUND when the video was deleted: then there is no use in going on.
+        ABORTED when the lease is lost, NOT_FOUND when the video was deleted: the worker can stop.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,8 +205,8 @@ class VideoQueueServicer:
 
     def PublishRendition(self, request_iterator, context):
         """Stores a rendition or the thumbnail of a claimed video: the first message says which, every later one
-        carries a chunk, the last one the end; `go-ahead` as for Upload. It is stored whole or not at all, and seen
-        by nobody until the video is completed. The same name again replaces it.
+        carries a chunk, the last one the end; `go-ahead` as for Upload. It is stored whole or not at all, and
+        visible when the video is completed. The same name again replaces it.
 
         INVALID_ARGUMENT    no metadata first, a bad name, type or size, no bytes, an end that does not fit
         ABORTED             the lease is lost, or the stream broke off before its end
@@ -207,7 +217,7 @@ class VideoQueueServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateVideoStatus(self, request, context):
-        """Reports that the work begins, goes on, is completed or has failed. COMPLETED makes all
+        """Reports that the work begins, continues, is completed or has failed. COMPLETED makes all
         renditions published under this lease visible at once; without any it is INVALID_ARGUMENT.
         ABORTED when the lease is lost.
         """
@@ -289,8 +299,12 @@ def add_VideoQueueServicer_to_server(servicer, server):
 class VideoQueue:
     """Holds videos, their status and the work to be done on them.
 
-    The gateway names the person it calls for in the request metadata key
+    The gateway names the person on whose behalf it calls in the request metadata key
     `on-behalf-of`, as a SPIFFE ID. The queue believes it from the gateway alone.
+
+    Each kind of call has a limit: watches, uploads, downloads and claims under way, in all and for one
+    identity. One call more is RESOURCE_EXHAUSTED, and the message names the limit. A Heartbeat is never
+    refused for that reason, and a FetchSource or PublishRendition waits for its turn.
     """
 
     @staticmethod

@@ -19,27 +19,32 @@ GRPC_VERSION: str
 class VideoQueueStub:
     """Holds videos, their status and the work to be done on them.
 
-    The gateway names the person it calls for in the request metadata key
+    The gateway names the person on whose behalf it calls in the request metadata key
     `on-behalf-of`, as a SPIFFE ID. The queue believes it from the gateway alone.
+
+    Each kind of call has a limit: watches, uploads, downloads and claims under way, in all and for one
+    identity. One call more is RESOURCE_EXHAUSTED, and the message names the limit. A Heartbeat is never
+    refused for that reason, and a FetchSource or PublishRendition waits for its turn.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Upload: _aio.StreamUnaryMultiCallable[_video_queue_pb2.UploadRequest, _video_queue_pb2.Video]
     """Stores a video. The first message carries the metadata, every later one a chunk, the last one the end.
     When the queue has accepted the metadata, it sends initial metadata with the key `go-ahead`. A refused
-    call has none: so a client that waits for it learns of a refusal before it has sent a gigabyte.
-    The answer acknowledges: from then on the video survives a crash. Without the end nothing is stored.
-    With an `idempotency_key` it is safe to repeat: the same again is answered with the same video.
+    call has no such key: a client that waits for it learns of a refusal before it has sent a gigabyte.
+    The answer is the acknowledgement: from then on the video survives a crash. Without the end nothing is
+    stored. With an `idempotency_key` a call is safe to repeat: a repeat is answered with the same video.
 
     INVALID_ARGUMENT    no metadata first, a bad title or key, no bytes, an end that does not fit
     ABORTED             the stream broke off before its end, or another with this key is under way
     ALREADY_EXISTS      the key was used for another upload, or its video was deleted
-    RESOURCE_EXHAUSTED  larger than the limit, or the store is full
+    RESOURCE_EXHAUSTED  larger than the limit, the store is full, the owner's bytes or pending videos are at
+                        their limit, or too many uploads are under way
     """
     GetVideo: _aio.UnaryUnaryMultiCallable[_video_queue_pb2.GetVideoRequest, _video_queue_pb2.Video]
-    """One video. NOT_FOUND when there is none of that id."""
+    """One video. NOT_FOUND when no video has that id."""
     ListVideos: _aio.UnaryUnaryMultiCallable[_video_queue_pb2.ListVideosRequest, _video_queue_pb2.ListVideosResponse]
-    """All videos, newest first, a page at a time."""
+    """All videos, newest first, a page at a time. INVALID_ARGUMENT for a page token that the queue did not make."""
     WatchVideo: _aio.UnaryStreamMultiCallable[_video_queue_pb2.WatchVideoRequest, _video_queue_pb2.Video]
     """The video as it is now, then again after every change of its status or progress. Ends with
     the status `completed` or `failed`, or with NOT_FOUND when the video is deleted.
@@ -57,26 +62,27 @@ class VideoQueueStub:
     ClaimVideo: _aio.UnaryUnaryMultiCallable[_video_queue_pb2.ClaimVideoRequest, _video_queue_pb2.ClaimVideoResponse]
     """---- The worker's calls: the transcoder's alone. ----
 
-    Takes the oldest video that waits for work, under a lease. Waits for one up to `wait_seconds`.
+    Takes a pending video, under a lease. Waits for one up to `wait_seconds`. Owners take turns: next is the
+    oldest video of the owner of whom the fewest are being worked on, then of the one who waits longest.
     A lease that is not renewed in time is lost, and the video is given to the next worker that asks.
     """
     FetchSource: _aio.UnaryStreamMultiCallable[_video_queue_pb2.FetchSourceRequest, _video_queue_pb2.FetchSourceResponse]
     """The bytes of a claimed video, in chunks. ABORTED when the lease is lost."""
     Heartbeat: _aio.StreamStreamMultiCallable[_video_queue_pb2.HeartbeatRequest, _video_queue_pb2.HeartbeatResponse]
     """Renews the lease and reports the progress, again and again while the work goes on; each is answered.
-    ABORTED when the lease is lost, NOT_FOUND when the video was deleted: then there is no use in going on.
+    ABORTED when the lease is lost, NOT_FOUND when the video was deleted: the worker can stop.
     """
     PublishRendition: _aio.StreamUnaryMultiCallable[_video_queue_pb2.PublishRenditionRequest, _video_queue_pb2.Rendition]
     """Stores a rendition or the thumbnail of a claimed video: the first message says which, every later one
-    carries a chunk, the last one the end; `go-ahead` as for Upload. It is stored whole or not at all, and seen
-    by nobody until the video is completed. The same name again replaces it.
+    carries a chunk, the last one the end; `go-ahead` as for Upload. It is stored whole or not at all, and
+    visible when the video is completed. The same name again replaces it.
 
     INVALID_ARGUMENT    no metadata first, a bad name, type or size, no bytes, an end that does not fit
     ABORTED             the lease is lost, or the stream broke off before its end
     RESOURCE_EXHAUSTED  larger than the limit, one too many, or the store is full
     """
     UpdateVideoStatus: _aio.UnaryUnaryMultiCallable[_video_queue_pb2.UpdateVideoStatusRequest, _video_queue_pb2.UpdateVideoStatusResponse]
-    """Reports that the work begins, goes on, is completed or has failed. COMPLETED makes all
+    """Reports that the work begins, continues, is completed or has failed. COMPLETED makes all
     renditions published under this lease visible at once; without any it is INVALID_ARGUMENT.
     ABORTED when the lease is lost.
     """
@@ -84,8 +90,12 @@ class VideoQueueStub:
 class VideoQueueServicer(metaclass=_abc_1.ABCMeta):
     """Holds videos, their status and the work to be done on them.
 
-    The gateway names the person it calls for in the request metadata key
+    The gateway names the person on whose behalf it calls in the request metadata key
     `on-behalf-of`, as a SPIFFE ID. The queue believes it from the gateway alone.
+
+    Each kind of call has a limit: watches, uploads, downloads and claims under way, in all and for one
+    identity. One call more is RESOURCE_EXHAUSTED, and the message names the limit. A Heartbeat is never
+    refused for that reason, and a FetchSource or PublishRendition waits for its turn.
     """
 
     @_abc_1.abstractmethod
@@ -96,14 +106,15 @@ class VideoQueueServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_video_queue_pb2.Video]:
         """Stores a video. The first message carries the metadata, every later one a chunk, the last one the end.
         When the queue has accepted the metadata, it sends initial metadata with the key `go-ahead`. A refused
-        call has none: so a client that waits for it learns of a refusal before it has sent a gigabyte.
-        The answer acknowledges: from then on the video survives a crash. Without the end nothing is stored.
-        With an `idempotency_key` it is safe to repeat: the same again is answered with the same video.
+        call has no such key: a client that waits for it learns of a refusal before it has sent a gigabyte.
+        The answer is the acknowledgement: from then on the video survives a crash. Without the end nothing is
+        stored. With an `idempotency_key` a call is safe to repeat: a repeat is answered with the same video.
 
         INVALID_ARGUMENT    no metadata first, a bad title or key, no bytes, an end that does not fit
         ABORTED             the stream broke off before its end, or another with this key is under way
         ALREADY_EXISTS      the key was used for another upload, or its video was deleted
-        RESOURCE_EXHAUSTED  larger than the limit, or the store is full
+        RESOURCE_EXHAUSTED  larger than the limit, the store is full, the owner's bytes or pending videos are at
+                            their limit, or too many uploads are under way
         """
 
     @_abc_1.abstractmethod
@@ -112,7 +123,7 @@ class VideoQueueServicer(metaclass=_abc_1.ABCMeta):
         request: _video_queue_pb2.GetVideoRequest,
         context: _aio.ServicerContext[_video_queue_pb2.GetVideoRequest, _abc.Awaitable[_video_queue_pb2.Video]],
     ) -> _abc.Awaitable[_video_queue_pb2.Video]:
-        """One video. NOT_FOUND when there is none of that id."""
+        """One video. NOT_FOUND when no video has that id."""
 
     @_abc_1.abstractmethod
     def ListVideos(
@@ -120,7 +131,7 @@ class VideoQueueServicer(metaclass=_abc_1.ABCMeta):
         request: _video_queue_pb2.ListVideosRequest,
         context: _aio.ServicerContext[_video_queue_pb2.ListVideosRequest, _abc.Awaitable[_video_queue_pb2.ListVideosResponse]],
     ) -> _abc.Awaitable[_video_queue_pb2.ListVideosResponse]:
-        """All videos, newest first, a page at a time."""
+        """All videos, newest first, a page at a time. INVALID_ARGUMENT for a page token that the queue did not make."""
 
     @_abc_1.abstractmethod
     def WatchVideo(
@@ -168,7 +179,8 @@ class VideoQueueServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_video_queue_pb2.ClaimVideoResponse]:
         """---- The worker's calls: the transcoder's alone. ----
 
-        Takes the oldest video that waits for work, under a lease. Waits for one up to `wait_seconds`.
+        Takes a pending video, under a lease. Waits for one up to `wait_seconds`. Owners take turns: next is the
+        oldest video of the owner of whom the fewest are being worked on, then of the one who waits longest.
         A lease that is not renewed in time is lost, and the video is given to the next worker that asks.
         """
 
@@ -187,7 +199,7 @@ class VideoQueueServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_abc.AsyncIterator[_video_queue_pb2.HeartbeatRequest], _abc.AsyncIterator[_video_queue_pb2.HeartbeatResponse]],
     ) -> _abc.AsyncIterator[_video_queue_pb2.HeartbeatResponse]:
         """Renews the lease and reports the progress, again and again while the work goes on; each is answered.
-        ABORTED when the lease is lost, NOT_FOUND when the video was deleted: then there is no use in going on.
+        ABORTED when the lease is lost, NOT_FOUND when the video was deleted: the worker can stop.
         """
 
     @_abc_1.abstractmethod
@@ -197,8 +209,8 @@ class VideoQueueServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_abc.AsyncIterator[_video_queue_pb2.PublishRenditionRequest], _abc.Awaitable[_video_queue_pb2.Rendition]],
     ) -> _abc.Awaitable[_video_queue_pb2.Rendition]:
         """Stores a rendition or the thumbnail of a claimed video: the first message says which, every later one
-        carries a chunk, the last one the end; `go-ahead` as for Upload. It is stored whole or not at all, and seen
-        by nobody until the video is completed. The same name again replaces it.
+        carries a chunk, the last one the end; `go-ahead` as for Upload. It is stored whole or not at all, and
+        visible when the video is completed. The same name again replaces it.
 
         INVALID_ARGUMENT    no metadata first, a bad name, type or size, no bytes, an end that does not fit
         ABORTED             the lease is lost, or the stream broke off before its end
@@ -211,7 +223,7 @@ class VideoQueueServicer(metaclass=_abc_1.ABCMeta):
         request: _video_queue_pb2.UpdateVideoStatusRequest,
         context: _aio.ServicerContext[_video_queue_pb2.UpdateVideoStatusRequest, _abc.Awaitable[_video_queue_pb2.UpdateVideoStatusResponse]],
     ) -> _abc.Awaitable[_video_queue_pb2.UpdateVideoStatusResponse]:
-        """Reports that the work begins, goes on, is completed or has failed. COMPLETED makes all
+        """Reports that the work begins, continues, is completed or has failed. COMPLETED makes all
         renditions published under this lease visible at once; without any it is INVALID_ARGUMENT.
         ABORTED when the lease is lost.
         """

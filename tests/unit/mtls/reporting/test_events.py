@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import time
+import unicodedata
 from collections.abc import Iterator
 
 from mtls.reporting import events
@@ -14,12 +15,17 @@ import structlog
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+def log_format() -> str:
+    return "json"
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch, log_format: str) -> Iterator[io.StringIO]:
     # A logger keeps the settings that it was first used with: for other tests, those of now.
     monkeypatch.setattr(events, "_log", structlog.get_logger())
     root, stream = logging.getLogger(), io.StringIO()
     handlers, level = root.handlers[:], root.level
-    configure_logging("json", stream)
+    configure_logging(log_format, stream)
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)
@@ -41,3 +47,51 @@ def test_what_we_say_ourselves_is_not(log: io.StringIO) -> None:
     for number in range(100):
         structlog.get_logger("mine").info("video.stored", number=number)
     assert log.getvalue().count("video.stored") == 100
+
+
+def fail(said: str) -> None:
+    raise ValueError(said)
+
+
+HOSTILE = {
+    "a line of its own": "x\n2026-01-01 [info] video.stored",
+    "escapes of terminals": "\x1b[2J\x1b]0;owned\x07",
+    "C1 controls": "\x9b31m",
+    "text that turns": "\u202egpj.exe\u2066",
+    "text that hides": "a\u200bb\ufeff",
+    "separators of lines": "a\u2028b\u2029c",
+    "half a character": "\udcff",
+}
+FORMATS = pytest.mark.parametrize("log_format", ["json", "console"])
+
+
+@FORMATS
+@pytest.mark.parametrize("said", HOSTILE.values(), ids=HOSTILE)
+def test_what_a_peer_said_cannot_steer_a_terminal(log: io.StringIO, said: str) -> None:
+    """Wherever it stands: in a value, within one, in a message of a library, in an exception."""
+    structlog.get_logger().warning("call.denied", method=said, presented={"names": [said]})
+    logging.getLogger("library").error("refused %s", said)
+    try:
+        fail(said)
+    except ValueError:
+        structlog.get_logger().exception("call.failed")
+    written = log.getvalue()
+    assert written.count("call.denied") == 1
+    refused = {c for c in written if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
+    assert refused <= {"\n"}
+    if said != HOSTILE["a line of its own"]:
+        return
+    (denied,) = [line for line in written.splitlines() if "call.denied" in line]
+    assert "video.stored" in denied
+
+
+@FORMATS
+def test_what_is_harmless_is_written_as_it_is(log: io.StringIO) -> None:
+    structlog.get_logger().info("video.stored", title="Übung am See, שלום", path="C:\\x1b")
+    written = log.getvalue()
+    assert "\x1b" not in written
+    if written.startswith("{"):
+        assert json.loads(written)["title"] == "Übung am See, שלום"
+        assert json.loads(written)["path"] == "C:\\x1b"
+    else:
+        assert "Übung am See, שלום" in written
