@@ -22,7 +22,7 @@ from benchmarks.rows.table import GROUPS, ROWS, Group
 from benchmarks.stacks import Place
 from benchmarks.table import heading, line
 from pki.bootstrap import bootstrap
-from pki.place import Options
+from pki.run import Options
 
 
 def main() -> int:

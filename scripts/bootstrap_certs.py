@@ -14,15 +14,13 @@ from typing import Final
 
 from pki.arguments import parser, revocation_reason
 from pki.bootstrap import bootstrap
-from pki.complaints import complaint
-from pki.durations import whole
-from pki.errors import PkiError
+from pki.errors import PkiError, error_message
 from pki.identities import identity_named
-from pki.place import Options, Place
-from pki.renewer import often_enough, renew
+from pki.renewer import longest_interval, renew
 from pki.revoke import revoke
-from pki.rollover import rotate, standing
+from pki.rollover import progress, rotate
 from pki.rollover_state import Authorities, Stage
+from pki.run import Options, Run, as_option
 from pki.show import certificates_table, files_table, folders_table
 from pki.survey import survey
 
@@ -44,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _COMMANDS[asked.command](asked, options)
     except (PkiError, OSError) as error:
-        return _complain(complaint(error, asked.folder))
+        return _complain(error_message(error, asked.folder))
 
 
 def _bootstrap(asked: argparse.Namespace, options: Options) -> int:
@@ -58,12 +56,12 @@ def _bootstrap(asked: argparse.Namespace, options: Options) -> int:
 def _renew(asked: argparse.Namespace, options: Options) -> int:
     if options.again:
         return _bootstrap(asked, options)
-    longest = often_enough(options.leaf_life)
+    longest = longest_interval(options.leaf_life)
     every = asked.every or longest
     if every > longest:
         return _complain(
-            f"Leaves of {whole(options.leaf_life)} have to be looked at more often: give "
-            f"`--every {whole(longest)}` or less."
+            f"Leaves of {as_option(options.leaf_life)} have to be looked at more often: give "
+            f"`--every {as_option(longest)}` or less."
         )
     renew(asked.folder, options, every)
     return 0
@@ -74,7 +72,7 @@ def _check(asked: argparse.Namespace, options: Options) -> int:
     authorities = Authorities.load(asked.folder, now=now)
     if authorities is None:
         return _complain("There is no CA yet; run this without a command to make one.")
-    faults = list(survey(Place(asked.folder, options), authorities, now).faults())
+    faults = list(survey(Run(asked.folder, options), authorities, now).faults())
     print(*faults or ["All is in order."], sep="\n")
     return 1 if faults else 0
 
@@ -90,10 +88,10 @@ def _rotate(asked: argparse.Namespace, options: Options) -> int:
     on_wait = _tell_of_waiting(asked.folder)
     if asked.stage:
         stage = Stage(asked.stage)
-        changes = rotate(asked.folder, options, stage, asked.settle, on_wait=on_wait)
+        changes = rotate(asked.folder, options, stage, asked.load_time, on_wait=on_wait)
         print(*changes, sep="\n")
     else:
-        print(*standing(asked.folder, options, asked.settle, on_wait=on_wait).lines(), sep="\n")
+        print(*progress(asked.folder, options, asked.load_time, on_wait=on_wait).lines(), sep="\n")
     return 0
 
 

@@ -15,8 +15,8 @@ from pki.authority import Issued
 from pki.bootstrap import bootstrap
 from pki.identities import Identity
 from pki.identity_folder import read_identity
-from pki.place import Options
 from pki.revoke import revoke
+from pki.run import Options
 
 _LONGEST_WAIT: Final = 30  # seconds; a service looks at its folder every five
 

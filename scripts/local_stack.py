@@ -25,7 +25,7 @@ import bootstrap_certs
 from pki.authority import Authority
 from pki.bootstrap import bootstrap
 from pki.ca_folder import write_authority
-from pki.place import Options
+from pki.run import Options
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _PYTHONPATH: Final = os.pathsep.join(str(ROOT / part) for part in ("services", "protos/gen"))

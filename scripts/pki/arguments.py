@@ -2,6 +2,7 @@
 
 import argparse
 import datetime as dt
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -9,11 +10,12 @@ from typing import Final
 from cryptography import x509
 
 from pki.authority import LEAF_LIFE
-from pki.durations import parse_duration, whole
 from pki.identities import IDENTITIES
-from pki.rollover import SETTLE
+from pki.rollover import LOAD_TIME
 from pki.rollover_state import Stage
+from pki.run import UNITS, as_option
 
+_DURATION: Final = re.compile(r"([0-9]{1,7})([smhd])")
 _DEFAULT_FOLDER: Final = Path(__file__).resolve().parents[2] / "certs"
 
 # RFC 5280, section 5.3.1: those that fit a leaf, and need no word of its CA.
@@ -69,9 +71,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     )
     rotate.add_argument("stage", nargs="?", choices=[str(stage) for stage in Stage])
     rotate.add_argument(
-        "--settle",
+        "--load-time",
         type=_duration("0s", "30d"),
-        default=SETTLE,
+        default=LOAD_TIME,
         metavar="TIME",
         help="how long until every service has loaded what changed (default: 10s); "
         "longer if you copy files to other machines",
@@ -79,6 +81,14 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     for command in (renew, check, revoke, rotate):
         _add_common(command)
     return main
+
+
+def parse_duration(text: str) -> dt.timedelta:
+    """Read a whole number with its unit. Raises `ValueError`."""
+    match = _DURATION.fullmatch(text)
+    if not match:
+        raise ValueError(f"{text} is not a number with a unit, such as 90s, 30m, 24h or 30d")
+    return int(match[1]) * UNITS[match[2]]
 
 
 def revocation_reason(name: str | None) -> x509.ReasonFlags | None:
@@ -97,7 +107,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--leaf-life",
         type=_duration("30s", "89d"),
         metavar="TIME",
-        help=f"life of what is issued now, 30s to 89d (default: {whole(LEAF_LIFE)})",
+        help=f"life of what is issued now, 30s to 89d (default: {as_option(LEAF_LIFE)})",
     )
     add(
         "--key-type",

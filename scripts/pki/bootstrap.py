@@ -11,9 +11,9 @@ from pki.identities import IDENTITIES, Identity
 from pki.identity_folder import read_identity, renewal_due
 from pki.layout import CA_FOLDER, OFFLINE_FOLDER
 from pki.pkcs12 import write_pkcs12
-from pki.place import Options, Place, opened
 from pki.reconcile import reconcile
 from pki.rollover_state import Authorities
+from pki.run import Options, Run, exclusive_run
 from pki.signing import common_name
 from pki.store import discard
 
@@ -35,7 +35,7 @@ def bootstrap(
     Raises `PkiError`, and `OSError` if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with opened(folder, options, on_wait) as place:
+    with exclusive_run(folder, options, on_wait) as run:
         changes: list[str] = []
         if options.force:
             discard(folder / CA_FOLDER)
@@ -46,16 +46,16 @@ def bootstrap(
             write_authority(folder, authority)
             authorities = Authorities((authority,), None)
             changes.append("ca: made a root CA and an issuing CA")
-        changes += reconcile(place, authorities)
+        changes += reconcile(run, authorities)
         if options.pkcs12:
-            changes.append(_export(place, options.pkcs12))
+            changes.append(_export(run, options.pkcs12))
         notes = tuple(_notes(folder, authorities, is_unchanged=not changes))
         return Outcome(tuple(changes), notes)
 
 
-def _export(place: Place, identity: Identity) -> str:
-    owner = place.owner_of(identity)
-    password = write_pkcs12(place.folder / identity.name, identity, owner=owner)
+def _export(run: Run, identity: Identity) -> str:
+    owner = run.owner_of(identity)
+    password = write_pkcs12(run.folder / identity.name, identity, owner=owner)
     return f"{identity.name}: client.p12 written; its password, shown only now: {password}"
 
 

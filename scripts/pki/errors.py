@@ -1,5 +1,8 @@
 """What can go wrong while certificates are made; each message says what to do next."""
 
+from pathlib import Path
+from typing import Final
+
 
 class PkiError(Exception):
     """The certificates cannot be made."""
@@ -38,3 +41,19 @@ class FolderUnusable(PkiError):
 
 class KeyUnreadable(PkiError):
     """The private key belongs to another user; run this as that user."""
+
+
+_ADVICE: Final[dict[type[OSError], str]] = {
+    PermissionError: (
+        "Run this as the owner of the folder, or give another one with `--folder`. In a container, "
+        "`--service-owner` needs the capabilities CHOWN, DAC_OVERRIDE and FOWNER."
+    ),
+}
+
+
+def error_message(error: PkiError | OSError, folder: Path) -> str:
+    """Return one line that says what happened in `folder`, and what to do."""
+    if isinstance(error, PkiError):
+        return str(error)
+    advice = _ADVICE.get(type(error), "Fix that and run this again: it continues from there.")
+    return f"{error.filename or folder}: {error.strerror}. {advice}"

@@ -36,7 +36,7 @@ class Ownership:
         return self.service if identity and identity.is_service else self.host
 
 
-def settle(folder: Path, ownership: Ownership | None) -> int:
+def fix_owners_and_modes(folder: Path, ownership: Ownership | None) -> int:
     """Give every path its mode and, with `ownership`, its owner; return how many were wrong.
 
     Another user's file is left alone: only its owner or root may change it.

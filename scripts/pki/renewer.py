@@ -9,15 +9,13 @@ from types import FrameType
 from typing import Final
 
 from pki.bootstrap import bootstrap
-from pki.complaints import complaint
-from pki.durations import whole
-from pki.errors import PkiError
-from pki.place import Options
+from pki.errors import PkiError, error_message
+from pki.run import Options, as_option
 
 _LONGEST: Final = dt.timedelta(seconds=60)
 
 
-def often_enough(leaf_life: dt.timedelta) -> dt.timedelta:
+def longest_interval(leaf_life: dt.timedelta) -> dt.timedelta:
     """Return how often to look: three times in the third of a life that a renewal is due in."""
     return min(dt.timedelta(seconds=leaf_life // dt.timedelta(seconds=9)), _LONGEST)
 
@@ -31,7 +29,7 @@ def renew(folder: Path, options: Options, every: dt.timedelta) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     try:
-        _say(f"renewer: looks every {whole(every)}, leaves live {whole(options.leaf_life)}")
+        _say(f"renewer: looks every {as_option(every)}, leaves live {as_option(options.leaf_life)}")
         while True:
             _look(folder, options)
             time.sleep(every.total_seconds())
@@ -43,7 +41,7 @@ def _look(folder: Path, options: Options) -> None:
     try:
         outcome = bootstrap(folder, options, on_wait=lambda: None)
     except (PkiError, OSError) as error:
-        _say(complaint(error, folder), error=True)
+        _say(error_message(error, folder), error=True)
         return
     if outcome.changes:
         for line in (*outcome.changes, *outcome.notes):

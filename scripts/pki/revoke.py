@@ -9,10 +9,10 @@ from cryptography import x509
 from pki.crl import Revoked
 from pki.errors import NothingToRevoke
 from pki.identities import IDENTITIES
-from pki.place import Options, opened
 from pki.reconcile import reconcile
 from pki.record import Leaf, Record, read_record, write_record
 from pki.rollover_state import Authorities
+from pki.run import Options, exclusive_run
 
 
 def revoke(
@@ -29,7 +29,7 @@ def revoke(
     does not. Returns what was changed, a line each. Raises `PkiError`, and `OSError` if the folder
     cannot be written.
     """
-    with opened(folder, options, on_wait) as place:
+    with exclusive_run(folder, options, on_wait) as run:
         now = dt.datetime.now(dt.UTC)
         authorities = Authorities.load(folder, now=now)
         record = read_record(folder).in_force(now)
@@ -37,13 +37,13 @@ def revoke(
         if authorities is None or not leaves:
             raise NothingToRevoke(_nothing(what))
         record = record.with_revoked(Revoked(leaf.serial, now, reason) for leaf in leaves)
-        write_record(folder, record, owner=place.owner_of(None))
+        write_record(folder, record, owner=run.owner_of(None))
         revoked = [
             f"{leaf.identity}: revoked {leaf.name}, which was valid until "
             f"{leaf.not_after:%F %T} UTC"
             for leaf in leaves
         ]
-        return (*revoked, *reconcile(place, authorities))
+        return (*revoked, *reconcile(run, authorities))
 
 
 def _leaves(record: Record, what: str) -> list[Leaf]:

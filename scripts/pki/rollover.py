@@ -13,16 +13,15 @@ from typing import Final
 
 from pki.authority import Authority
 from pki.ca_folder import end_of, write_authority
-from pki.durations import whole
 from pki.errors import StageNotAllowed
-from pki.place import Options, Place, opened
 from pki.reconcile import reconcile
 from pki.rollover_state import Authorities, Rollover, Stage, end_rollover, write_rollover
+from pki.run import Options, Run, as_option, exclusive_run
 from pki.signing import common_name
 from pki.survey import survey
 
 # A service looks at its folder every 5 seconds; after twice that it has what lies there.
-SETTLE: Final = dt.timedelta(seconds=10)
+LOAD_TIME: Final = dt.timedelta(seconds=10)
 
 _DOES: Final = {
     Stage.TRUST: "makes a new CA, which everybody trusts beside the old one",
@@ -32,7 +31,7 @@ _DOES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Progress:
     """How far a rollover has come, what is next, and what speaks against it (nothing: allowed)."""
 
     now: str
@@ -47,33 +46,37 @@ class Standing:
         yield from (f"  {obstacle}" for obstacle in self.obstacles)
 
 
-def standing(
-    folder: Path, options: Options, settle: dt.timedelta = SETTLE, *, on_wait: Callable[[], object]
-) -> Standing:
+def progress(
+    folder: Path,
+    options: Options,
+    load_time: dt.timedelta = LOAD_TIME,
+    *,
+    on_wait: Callable[[], object],
+) -> Progress:
     """Look how far it has come. Raises `PkiError`, and `OSError` if the folder cannot be used."""
-    with opened(folder, options, on_wait) as place:
-        return _standing(place, _load(place), settle)
+    with exclusive_run(folder, options, on_wait) as run:
+        return _progress(run, _load(run), load_time)
 
 
 def rotate(
     folder: Path,
     options: Options,
     stage: Stage,
-    settle: dt.timedelta = SETTLE,
+    load_time: dt.timedelta = LOAD_TIME,
     *,
     on_wait: Callable[[], object] = lambda: None,
 ) -> tuple[str, ...]:
     """Go through `stage`, or finish it if a run was killed in it; return what was changed.
 
-    `settle` is how long it takes until every service has loaded what lies in its folder. Raises
+    `load_time` is how long it takes until every service has loaded what lies in its folder. Raises
     `StageNotAllowed` with all that speaks against it, `PkiError`, and `OSError`.
     """
-    with opened(folder, options, on_wait) as place:
-        authorities = _load(place)
+    with exclusive_run(folder, options, on_wait) as run:
+        authorities = _load(run)
         rollover = authorities.rollover
         if rollover and rollover.stage is stage and not rollover.completed:
-            return tuple(reconcile(place, authorities))
-        found = _standing(place, authorities, settle)
+            return tuple(reconcile(run, authorities))
+        found = _progress(run, authorities, load_time)
         if stage is not found.next:
             raise StageNotAllowed(
                 f"Stage {stage} is not the next one, {found.next} is. {found.now}"
@@ -90,37 +93,40 @@ def rotate(
             write_authority(folder, new)
             changes.append(f"ca: made {common_name(new.root)}")
         else:
-            write_rollover(folder, Rollover(stage), owner=place.owner_of(None))
-        return (*changes, *reconcile(place, _load(place)))
+            write_rollover(folder, Rollover(stage), owner=run.owner_of(None))
+        return (*changes, *reconcile(run, _load(run)))
 
 
-def _load(place: Place) -> Authorities:
-    authorities = Authorities.load(place.folder, now=dt.datetime.now(dt.UTC))
+def _load(run: Run) -> Authorities:
+    authorities = Authorities.load(run.folder, now=dt.datetime.now(dt.UTC))
     if authorities is None:
         raise StageNotAllowed("There is no CA yet; run this without a command to make one.")
     return authorities
 
 
-def _standing(place: Place, authorities: Authorities, settle: dt.timedelta) -> Standing:
+def _progress(run: Run, authorities: Authorities, load_time: dt.timedelta) -> Progress:
     now = dt.datetime.now(dt.UTC)
     rollover = authorities.rollover
     next_stage = _NEXT[rollover.stage if rollover else None]
     if rollover and not rollover.completed:
-        return Standing(
+        return Progress(
             f"{_describe(authorities)} A run was killed in stage {rollover.stage}.",
             rollover.stage,
             (),
         )
     faults = [
-        f"{fault} (run this without a command)"
-        for fault in survey(place, authorities, now).faults()
+        f"{fault} (run this without a command)" for fault in survey(run, authorities, now).faults()
     ]
-    if rollover and rollover.completed and (left := rollover.completed + settle - now) > _NO_TIME:
+    if (
+        rollover
+        and rollover.completed
+        and (left := rollover.completed + load_time - now) > _NO_TIME
+    ):
         faults.append(
-            f"{left.total_seconds():.0f}s are left of the {whole(settle)} in which every service "
-            "loads what changed"
+            f"{left.total_seconds():.0f}s are left of the {as_option(load_time)} in which every "
+            "service loads what changed"
         )
-    return Standing(_describe(authorities), next_stage, tuple(faults))
+    return Progress(_describe(authorities), next_stage, tuple(faults))
 
 
 def _describe(authorities: Authorities) -> str:

@@ -8,7 +8,6 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-from pki.durations import rough
 from pki.identities import IDENTITIES
 from pki.layout import (
     CA_FILES,
@@ -22,6 +21,7 @@ from pki.layout import (
     generations,
 )
 from pki.pem import parse_certificates
+from pki.run import UNITS
 
 _EKU_NAMES: Final[dict[ObjectIdentifier, str]] = {
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
@@ -79,7 +79,14 @@ def _describe(path: Path, now: dt.datetime) -> tuple[str, str, str]:
 
 def _left(certificate: x509.Certificate, now: dt.datetime) -> str:
     left = certificate.not_valid_after_utc - now
-    return rough(left) if left > dt.timedelta(0) else "expired"
+    return _rounded(left) if left > dt.timedelta(0) else "expired"
+
+
+def _rounded(duration: dt.timedelta) -> str:
+    """Write a duration in the unit that fits, rounded down: 29.9d, 23.9h, 59m, 59s."""
+    name, unit = next(((n, u) for n, u in UNITS.items() if duration >= u), ("s", UNITS["s"]))
+    tenths = duration * 10 // unit
+    return f"{duration // unit}{name}" if name in "sm" else f"{tenths / 10:.1f}{name}"
 
 
 def _ekus(certificate: x509.Certificate) -> Iterator[str]:

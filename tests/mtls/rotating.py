@@ -22,10 +22,10 @@ from pki.bootstrap import bootstrap
 from pki.crl import Revoked
 from pki.identity_folder import write_identity
 from pki.layout import REVOKED, ROOT_CERTIFICATE
-from pki.place import Options
 from pki.revoke import revoke
 from pki.rollover import rotate
 from pki.rollover_state import Authorities, Stage
+from pki.run import Options
 from pki.store import write_atomically
 
 SECONDS: Final = 30

@@ -12,7 +12,7 @@ from pki.authority import Authority
 from pki.bootstrap import bootstrap
 from pki.identities import identity_named
 from pki.layout import KEY_PAIR, REVOKED, ROOT_CERTIFICATE
-from pki.place import Options
+from pki.run import Options
 from tests.mtls.load import steady_load
 from tests.mtls.rotating import Rotating, serial_of
 

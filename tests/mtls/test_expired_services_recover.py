@@ -14,7 +14,7 @@ import aiohttp
 
 from pki.bootstrap import bootstrap
 from pki.identities import identity_named
-from pki.place import Options
+from pki.run import Options
 from tests.mtls.load import steady_load
 from tests.mtls.open_clients import OpenSession, open_session, under_way
 from tests.mtls.rotating import SECONDS, Rotating

@@ -25,7 +25,7 @@ from cryptography import x509
 from local_stack import Service, Stack
 from pki.bootstrap import bootstrap
 from pki.identities import identity_named
-from pki.place import Options
+from pki.run import Options
 from tests.mtls.open_clients import (
     list_videos,
     open_channel,

@@ -12,7 +12,7 @@ import pytest
 import bootstrap_certs
 from pki.authority import Authority, KeyType
 from pki.bootstrap import bootstrap
-from pki.place import Options
+from pki.run import Options
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -16,7 +16,7 @@ from pki.ca_folder import load_authorities, write_authority
 from pki.errors import AuthorityUnusable
 from pki.identities import IDENTITIES, identity_named
 from pki.identity_folder import read_identity, write_identity
-from pki.place import Options
+from pki.run import Options
 
 GATEWAY = identity_named("gateway")
 ISSUED_FILES = ("certificate.crt", "key-pair.pem", "private-key.pem")

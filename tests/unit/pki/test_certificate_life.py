@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 import bootstrap_certs
-from pki.rollover import SETTLE
+from pki.rollover import LOAD_TIME
 
 SCRIPT: Final = Path(bootstrap_certs.__file__)
 NAME: Final = "scripts/bootstrap_certs.py"
@@ -43,13 +43,13 @@ def settled(output: str) -> str:
     return output.strip()
 
 
-def let_it_settle(certs: Path) -> None:
+def let_the_load_time_pass(certs: Path) -> None:
     """Date back when the stage of a rollover was completed, as if so much time had passed."""
     path = certs / "ca" / "rollover.json"
     if not path.exists():
         return
     state = json.loads(path.read_bytes())
-    state["completed"] = (dt.datetime.fromisoformat(state["completed"]) - SETTLE).isoformat()
+    state["completed"] = (dt.datetime.fromisoformat(state["completed"]) - LOAD_TIME).isoformat()
     path.write_text(json.dumps(state))
 
 
@@ -59,7 +59,7 @@ def test_the_page_tells_the_truth(tmp_path: Path) -> None:
     seen: set[str] = set()
     for command, expected in steps():
         if command in seen or command.endswith("drop"):  # "ten seconds later"
-            let_it_settle(certs)
+            let_the_load_time_pass(certs)
         seen.add(command)
         ended = subprocess.run(
             [

@@ -19,10 +19,10 @@ from pki.crl import parse_crls, revoked_in
 from pki.errors import FolderBusy
 from pki.identities import IDENTITIES
 from pki.identity_folder import read_identity
-from pki.place import Options
 from pki.revoke import revoke
-from pki.rollover import rotate, standing
+from pki.rollover import progress, rotate
 from pki.rollover_state import Stage
+from pki.run import Options
 from pki.store import locked
 from tests.unit.pki.verifiers import handshake
 
@@ -162,7 +162,7 @@ def test_a_stage_of_a_rollover_may_stop_before_any_rename(
     if by == "a plain run":
         bootstrap(certs, Options())
     stages = list(Stage)[list(Stage).index(stage) :]
-    if standing(certs, Options(), AT_ONCE, on_wait=lambda: None).next is not stage:
+    if progress(certs, Options(), AT_ONCE, on_wait=lambda: None).next is not stage:
         stages.pop(0)
     for left in stages:
         rotate(certs, Options(), left, AT_ONCE)

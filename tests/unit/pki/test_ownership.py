@@ -13,7 +13,7 @@ from pki.bootstrap import bootstrap
 from pki.errors import FolderUnusable
 from pki.identities import IDENTITIES, identity_named
 from pki.ownership import Ownership
-from pki.place import Options
+from pki.run import Options
 from pki.store import Owner
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

@@ -15,11 +15,11 @@ import pytest
 
 import bootstrap_certs
 from bootstrap_certs import main
+from pki.arguments import parse_duration
 from pki.ca_folder import load_authorities
-from pki.durations import parse_duration
 from pki.identities import identity_named
 from pki.identity_folder import read_identity, renewal_due, write_identity
-from pki.renewer import often_enough
+from pki.renewer import longest_interval
 from pki.store import locked
 
 GATEWAY = identity_named("gateway")
@@ -111,7 +111,7 @@ def test_a_full_disk_is_told_leaves_no_partial_file_and_passes(certs: Path) -> N
         key_pair.unlink()
         for _ in range(2):
             assert said(process, error=True).endswith(
-                "File too large. Mend that and run this again: it takes up from there."
+                "File too large. Fix that and run this again: it continues from there."
             )
         assert not key_pair.exists()
         assert read_identity(certs / "probe").chain_pem == before
@@ -148,7 +148,7 @@ def test_works_without_the_folder_of_the_root(certs: Path) -> None:
 def test_looks_at_least_three_times_in_the_third_of_a_life_that_is_left(
     life: str, every: str
 ) -> None:
-    assert often_enough(parse_duration(life)) == parse_duration(every)
+    assert longest_interval(parse_duration(life)) == parse_duration(every)
 
 
 def test_refuses_to_look_too_seldom(certs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,11 +15,11 @@ from pki.crl import Revoked, number_of, parse_crls, revoked_in
 from pki.errors import NothingToRevoke, RecordFull, RecordUnusable
 from pki.identities import IDENTITIES, identity_named
 from pki.identity_folder import read_identity
-from pki.place import Options
 from pki.record import MOST_LEAVES, Leaf, Record, read_record, write_record
 from pki.revocation_lists import reason_to_sign
 from pki.revoke import revoke
 from pki.rollover_state import Authorities
+from pki.run import Options
 
 GATEWAY = identity_named("gateway")
 HOUR, DAY = dt.timedelta(hours=1), dt.timedelta(days=1)

@@ -20,10 +20,10 @@ from pki.errors import AuthorityUnusable, StageNotAllowed
 from pki.identities import IDENTITIES, identity_named
 from pki.identity_folder import read_identity, write_identity
 from pki.pem import certificate_pem
-from pki.place import Options
 from pki.revoke import revoke
-from pki.rollover import SETTLE, Standing, rotate, standing
+from pki.rollover import LOAD_TIME, Progress, progress, rotate
 from pki.rollover_state import Authorities, Stage, read_rollover
+from pki.run import Options
 from pki.signing import common_name
 from tests.unit.pki.verifiers import handshake, openssl_says
 
@@ -31,12 +31,12 @@ AT_ONCE = dt.timedelta(0)
 OLD, NEW = "video-demo.test root CA", "video-demo.test root CA 2"
 
 
-def look(certs: Path, settle: dt.timedelta = AT_ONCE) -> Standing:
-    return standing(certs, Options(), settle, on_wait=lambda: None)
+def look(certs: Path, load_time: dt.timedelta = AT_ONCE) -> Progress:
+    return progress(certs, Options(), load_time, on_wait=lambda: None)
 
 
-def step(certs: Path, stage: Stage, settle: dt.timedelta = AT_ONCE) -> tuple[str, ...]:
-    return rotate(certs, Options(), stage, settle)
+def step(certs: Path, stage: Stage, load_time: dt.timedelta = AT_ONCE) -> tuple[str, ...]:
+    return rotate(certs, Options(), stage, load_time)
 
 
 def roots(certs: Path, name: str = "gateway") -> list[str]:
@@ -189,7 +189,7 @@ def test_no_stage_can_be_left_out_or_done_twice(
 
 def test_a_stage_has_to_wait_until_the_last_one_is_loaded_everywhere(certs: Path) -> None:
     step(certs, Stage.TRUST)
-    (obstacle,) = look(certs, SETTLE).obstacles
+    (obstacle,) = look(certs, LOAD_TIME).obstacles
     assert obstacle.endswith("are left of the 10s in which every service loads what changed")
     for stage in (Stage.ISSUE, Stage.DROP):
         with pytest.raises(StageNotAllowed, match="are left of the 1h in which"):
@@ -312,7 +312,7 @@ def test_on_the_command_line(run: Callable[..., subprocess.CompletedProcess[str]
         "It is allowed.",
     ]
     assert run("rotate-ca", "trust").returncode == 0
-    refused = run("rotate-ca", "issue", "--settle", "1h")
+    refused = run("rotate-ca", "issue", "--load-time", "1h")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr.startswith("bootstrap_certs: Stage issue is not allowed yet: ")
-    assert run("rotate-ca", "issue", "--settle", "0s").returncode == 0
+    assert run("rotate-ca", "issue", "--load-time", "0s").returncode == 0

@@ -5,12 +5,26 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pki.authority import LEAF_LIFE, KeyType
 from pki.identities import IDENTITIES, Identity
 from pki.layout import CA_FOLDER, OFFLINE_FOLDER
 from pki.ownership import Ownership
 from pki.store import Owner, locked, remove_unfinished
+
+UNITS: Final = {
+    "d": dt.timedelta(days=1),
+    "h": dt.timedelta(hours=1),
+    "m": dt.timedelta(minutes=1),
+    "s": dt.timedelta(seconds=1),
+}
+
+
+def as_option(duration: dt.timedelta) -> str:
+    """Write a duration of whole seconds as the command line takes it: 1 day is 24h."""
+    unit = next(name for name in "hms" if duration % UNITS[name] == dt.timedelta(0))
+    return f"{duration // UNITS[unit]}{unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +40,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Run:
     """The folder with everything in it, and who shall own what is written there."""
 
     folder: Path
@@ -39,9 +53,9 @@ class Place:
 
 
 @contextlib.contextmanager
-def opened(
+def exclusive_run(
     folder: Path, options: Options, on_wait: Callable[[], object] = lambda: None
-) -> Iterator[Place]:
+) -> Iterator[Run]:
     """Hold `folder` alone, without what a run that was killed has left there.
 
     `on_wait` is called if another run is at work, before waiting for its end. Raises `PkiError`,
@@ -54,4 +68,4 @@ def opened(
         names = (CA_FOLDER, OFFLINE_FOLDER, *(identity.name for identity in IDENTITIES))
         for path in (folder, *(folder / name for name in names)):
             remove_unfinished(path)
-        yield Place(folder, options, ownership)
+        yield Run(folder, options, ownership)
