@@ -21,6 +21,7 @@ from benchmarks.rows.scale import FULL, SMOKE, Scale
 from benchmarks.rows.table import GROUPS, ROWS, Group
 from benchmarks.stacks import Place
 from benchmarks.table import heading, line
+from demo_identities import IDENTITIES
 from pki.bootstrap import bootstrap
 from pki.run import Options
 
@@ -53,7 +54,7 @@ def _measure(groups: Sequence[Group], scale: Scale, file: Path | None) -> None:
     print(*(f"{name}: {value}" for name, value in results["environment"].items()), sep="\n")
     with tempfile.TemporaryDirectory(prefix="mtls-bench-") as folder:
         certs = Path(folder) / "certs"
-        bootstrap(certs, Options())
+        bootstrap(certs, Options(IDENTITIES))
         place = Place(Path(folder), certs, Cores.of_this_machine())
         for group in groups:
             begin = time.monotonic()

@@ -20,9 +20,10 @@ from rich.progress import Progress, TextColumn
 from rich.table import Table
 
 from demo_certificates import show_renewal, steal_and_revoke
+from demo_identities import IDENTITIES, identity_named
 from impostors import Impostor, Outcome, impostors, upload_over_grpc, upload_over_http
 from local_stack import Service, Stack, require_localhost, running_stack
-from pki.identities import CLIENT, IDENTITIES, SERVER, identity_named
+from pki.identities import CLIENT, SERVER
 from sample_video import make_sample_video
 
 UPLOADER: Final = identity_named("client/uploader")

@@ -10,6 +10,7 @@ from mtls.ssl_contexts import client_context
 import aiohttp
 from rich.console import Console
 
+from demo_identities import IDENTITIES
 from local_stack import Service, Stack
 from pki.authority import Issued
 from pki.bootstrap import bootstrap
@@ -28,7 +29,7 @@ async def show_renewal(console: Console, stack: Stack, gateway: Service, client:
         before = await _shown(stack, gateway, client)
         earlier = await _status(session)
         since = gateway.log.position()
-        await asyncio.to_thread(bootstrap, stack.certs, Options(again=True))
+        await asyncio.to_thread(bootstrap, stack.certs, Options(IDENTITIES, again=True))
         issued = f"{read_identity(stack.certs / gateway.name).leaf.serial_number:x}"
         await asyncio.to_thread(
             gateway.log.wait_for,
@@ -53,7 +54,7 @@ async def steal_and_revoke(stack: Stack, server: Service, victim: Identity) -> I
     held = read_identity(stack.certs / victim.name)
     assert held.key_pem  # noqa: S101  the demo made it
     since = server.log.position()
-    await asyncio.to_thread(revoke, stack.certs, Options(), victim.name)
+    await asyncio.to_thread(revoke, stack.certs, Options(IDENTITIES), victim.name)
     await asyncio.to_thread(
         server.log.wait_for,
         lambda event: event["event"] == "identity.renewed" and event["revoked"],

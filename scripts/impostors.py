@@ -18,8 +18,9 @@ import mtls  # noqa: F401  before grpc
 import aiohttp
 import grpc.aio
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority, Issued
-from pki.identities import SERVER, identity_named
+from pki.identities import SERVER
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1 import video_queue_pb2_grpc
 from videoqueue_client.sending import send_file
@@ -61,7 +62,9 @@ def impostors(authority: Authority, name: str, unlisted: str) -> tuple[Impostor,
     past, future = now - _HOUR, now + _HOUR
     return (
         Impostor("no certificate", None, "no_certificate"),
-        Impostor("another CA, same names", Authority.create().issue(identity), "unknown_ca"),
+        Impostor(
+            "another CA, same names", Authority.create(IDENTITIES).issue(identity), "unknown_ca"
+        ),
         Impostor(
             "expired certificate",
             authority.issue(identity, not_before=past - _HOUR, not_after=past),

@@ -22,6 +22,7 @@ from mtls.ssl_contexts import client_context
 import aiohttp
 
 import bootstrap_certs
+from demo_identities import IDENTITIES
 from pki.authority import Authority
 from pki.bootstrap import bootstrap
 from pki.ca_folder import write_authority
@@ -141,7 +142,7 @@ class Stack:
     """
 
     folder: Path
-    authority: Authority = field(default_factory=Authority.create)
+    authority: Authority = field(default_factory=lambda: Authority.create(IDENTITIES))
 
     @property
     def certs(self) -> Path:
@@ -152,12 +153,19 @@ class Stack:
         """Lay down the CA, and issue a certificate to every identity."""
         self.certs.mkdir(parents=True, exist_ok=True)
         write_authority(self.certs, self.authority)
-        bootstrap(self.certs, Options())
+        bootstrap(self.certs, Options(IDENTITIES))
 
     def start_renewer(self, *arguments: str) -> Service:
         """Start what renews the certificates; it logs plain lines, one for each change."""
-        program = [bootstrap_certs.__file__, "--folder", str(self.certs), "renew", *arguments]
-        return self._start("renewer", program, lambda event: "looks every" in event["event"])
+        program = [
+            bootstrap_certs.__file__,
+            "--folder",
+            str(self.certs),
+            "--localhost",
+            "renew",
+            *arguments,
+        ]
+        return self._start("renewer", program, lambda event: "checks every" in event["event"])
 
     def start_queue(self, listen: str = "127.0.0.1:0", **variables: str) -> Service:
         """Start video-queue; its state survives in the folder."""

@@ -10,13 +10,11 @@ from typing import Final
 from cryptography import x509
 
 from pki.authority import LEAF_LIFE
-from pki.identities import IDENTITIES
-from pki.rollover import LOAD_TIME
 from pki.rollover_state import Stage
-from pki.run import UNITS, as_option
+from pki.run import LOAD_TIME, UNITS, as_option
 
 _DURATION: Final = re.compile(r"([0-9]{1,7})([smhd])")
-_DEFAULT_FOLDER: Final = Path(__file__).resolve().parents[2] / "certs"
+_ROOT: Final = Path(__file__).resolve().parents[2]  # of the repository; / in a container
 
 # RFC 5280, section 5.3.1: those that fit a leaf, and need no word of its CA.
 _REASONS: Final = {
@@ -33,33 +31,45 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(description=description)
     _add_common(main)
     main.set_defaults(
-        folder=_DEFAULT_FOLDER, leaf_life=LEAF_LIFE, key_type="ec", service_owner=None, now=False
+        folder=_ROOT / "certs",
+        identities=_ROOT / "identities.toml",
+        localhost=False,
+        leaf_life=LEAF_LIFE,
+        load_time=LOAD_TIME,
+        key_type="ec",
+        service_owner=None,
+        now=False,
     )
     main.add_argument(
         "--pkcs12",
         nargs="?",
-        const="client/uploader",
-        choices=[identity.name for identity in IDENTITIES if not identity.is_service],
-        help="also write client.p12, to import into a browser (default: of client/uploader)",
+        const="",
+        metavar="IDENTITY",
+        help="also write client.p12, to import into a browser (default: of the first person)",
     )
     main.add_argument(
-        "--force", action="store_true", help="start afresh: a new CA, and everything issued again"
+        "--new-issuing-ca",
+        action="store_true",
+        help="make another issuing CA under the same root, whose key has to be here",
+    )
+    main.add_argument(
+        "--force", action="store_true", help="start afresh: a new root, everything issued again"
     )
     main.add_argument("--show", action="store_true", help="show what there is, change nothing")
 
     commands = main.add_subparsers(
         dest="command", metavar="COMMAND", title="commands (none: make what is missing or due)"
     )
-    renew = commands.add_parser("renew", help="stay, and renew whatever is due")
+    renew = commands.add_parser("renew", help="stay, and renew what is due")
     renew.add_argument("--now", action="store_true", help="issue every leaf again, once, and end")
     renew.add_argument(
         "--every",
         type=_duration("1s", "1h"),
         metavar="TIME",
-        help="how often to look (default: 60s, or less if leaves live less than 9m)",
+        help="how often to check (default: 60s, or less if leaves live less than 9m)",
     )
     check = commands.add_parser("check", help="say what is not in order, change nothing")
-    revoke = commands.add_parser("revoke", help="make leaves worthless, and issue others")
+    revoke = commands.add_parser("revoke", help="revoke leaves, and issue others")
     revoke.add_argument(
         "what",
         metavar="IDENTITY|SERIAL",
@@ -70,14 +80,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         "rotate-ca", help="replace the CA with no downtime, stage by stage (none: how far it is)"
     )
     rotate.add_argument("stage", nargs="?", choices=[str(stage) for stage in Stage])
-    rotate.add_argument(
-        "--load-time",
-        type=_duration("0s", "30d"),
-        default=LOAD_TIME,
-        metavar="TIME",
-        help="how long until every service has loaded what changed (default: 10s); "
-        "longer if you copy files to other machines",
-    )
     for command in (renew, check, revoke, rotate):
         _add_common(command)
     return main
@@ -97,17 +99,30 @@ def revocation_reason(name: str | None) -> x509.ReasonFlags | None:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    """Add what may be given before a command and behind it; the defaults are set but once."""
+    """Add what may be given before a command or behind it; the defaults are set only once."""
 
     def add(name: str, **options: object) -> None:
         parser.add_argument(name, default=argparse.SUPPRESS, **options)  # type: ignore[arg-type]
 
-    add("--folder", type=Path, help="where to (default: certs/)")
+    add("--folder", type=Path, help="where to write (default: certs/)")
+    add("--identities", type=Path, metavar="FILE", help="who there is (default: identities.toml)")
+    add(
+        "--localhost",
+        action="store_true",
+        help="give every server the name localhost, for services that share this machine",
+    )
     add(
         "--leaf-life",
         type=_duration("30s", "89d"),
         metavar="TIME",
         help=f"life of what is issued now, 30s to 89d (default: {as_option(LEAF_LIFE)})",
+    )
+    add(
+        "--load-time",
+        type=_duration("0s", "30d"),
+        metavar="TIME",
+        help="how long until every service has loaded what changed (default: 10s); "
+        "longer if you copy files to other machines",
     )
     add(
         "--key-type",

@@ -1,9 +1,9 @@
 """How a certificate is made: root CA, issuing CA, leaf, each a short list of facts to sign.
 
-authority = Authority.create()
-gateway = authority.issue(identity_named("gateway"))
-expired = authority.issue(identity_named("gateway"), not_after=an_hour_ago)
-impostor = Authority.create()  # the same name on every certificate, but other keys
+authority = Authority.create(identities)
+gateway = authority.issue(identities.named("gateway"))
+expired = authority.issue(identities.named("gateway"), not_after=an_hour_ago)
+impostor = Authority.create(identities)  # the same name on every certificate, but other keys
 """
 
 import datetime as dt
@@ -17,15 +17,17 @@ from cryptography.x509.oid import ObjectIdentifier
 
 from pki.crl import Revoked, crl_pem, sign_crl
 from pki.extensions import (
+    CA_EXTENDED_KEY_USAGE,
     CA_KEY_USAGE,
     LEAF_KEY_USAGE,
-    NAME_CONSTRAINTS,
     extended_key_usage,
+    name_constraints,
+    permitted_dns_names,
     subject_alternative_name,
 )
-from pki.identities import TRUST_DOMAIN, Identity
+from pki.identities import Identities, Identity
 from pki.pem import PrivateKey, certificate_pem, key_pem
-from pki.signing import Signer, sign_certificate
+from pki.signing import Signer, distinguished_name, sign_certificate
 
 KeyType = Literal["ec", "rsa"]
 
@@ -38,7 +40,10 @@ ROOT_LIFE: Final = dt.timedelta(days=10 * 365)
 ISSUING_LIFE: Final = dt.timedelta(days=3 * 365)
 LEAF_LIFE: Final = dt.timedelta(hours=24)
 
-# The clock of whoever verifies may be a little behind ours.
+# How long before its end a CA is replaced: the longest life of a leaf, and time to fetch a key.
+RESERVE: Final = dt.timedelta(days=90)
+
+# The clock of a peer may be a little behind ours.
 BACKDATE: Final = dt.timedelta(minutes=5)
 
 
@@ -58,10 +63,11 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """The root that everybody trusts, and the issuing CA that signs the leaves.
+    """The root that everybody trusts, and an issuing CA below it that signs leaves.
 
     `root_key` is needed only to make an issuing CA, so it may be None: kept elsewhere. The
-    `generation` is in the CAs' names, to tell the old from the new when they are rolled over.
+    `generation` counts the issuing CAs. It is in their names, and in that of a root that is made
+    with one, to tell the old from the new while both are in use.
     """
 
     root: x509.Certificate
@@ -71,30 +77,38 @@ class Authority:
 
     @classmethod
     def create(
-        cls, *, key_type: KeyType = "ec", now: dt.datetime | None = None, generation: int = 1
+        cls,
+        identities: Identities,
+        *,
+        key_type: KeyType = "ec",
+        now: dt.datetime | None = None,
+        generation: int = 1,
     ) -> Self:
         """Make a new root and a new issuing CA, valid from `now` (aware; default: the clock)."""
-        suffix = "" if generation == 1 else f" {generation}"
         begin = (now or dt.datetime.now(dt.UTC)) - BACKDATE
-        root_key, issuing_key = NEW_KEY[key_type](), NEW_KEY[key_type]()
+        root_key = NEW_KEY[key_type]()
         root = sign_certificate(
-            subject=f"{TRUST_DOMAIN} root CA{suffix}",
+            subject=_name_of_ca(identities, "root CA", generation),
             key=root_key,
             life=(begin, begin + ROOT_LIFE),
             critical=[x509.BasicConstraints(ca=True, path_length=1), CA_KEY_USAGE],
         )
-        issuing = sign_certificate(
-            subject=f"{TRUST_DOMAIN} issuing CA{suffix}",
-            key=issuing_key,
-            life=(begin, begin + ISSUING_LIFE),
-            critical=[
-                x509.BasicConstraints(ca=True, path_length=0),
-                CA_KEY_USAGE,
-                NAME_CONSTRAINTS,
-            ],
-            issuer=Signer(root, root_key),
-        )
-        return cls(root, Signer(issuing, issuing_key), root_key, generation)
+        issuing = _issuing_ca(Signer(root, root_key), identities, key_type, begin, generation)
+        return cls(root, issuing, root_key, generation)
+
+    @classmethod
+    def below(cls, root: Signer, identities: Identities, *, generation: int) -> Self:
+        """Make another issuing CA below a root that there is, with a key of the same type."""
+        begin = dt.datetime.now(dt.UTC) - BACKDATE
+        key_type: KeyType = "rsa" if isinstance(root.key, rsa.RSAPrivateKey) else "ec"
+        issuing = _issuing_ca(root, identities, key_type, begin, generation)
+        return cls(root.certificate, issuing, generation=generation)
+
+    @property
+    def permitted_dns_names(self) -> frozenset[str]:
+        """The host names that the issuing CA may sign."""
+        extensions = self.issuing.certificate.extensions
+        return permitted_dns_names(extensions.get_extension_for_class(x509.NameConstraints).value)
 
     @property
     def ca_pem(self) -> bytes:
@@ -126,7 +140,7 @@ class Authority:
         )
         key = NEW_KEY[key_type]()
         leaf = sign_certificate(
-            subject=identity.name,
+            subject=distinguished_name(identity.trust_domain, identity.name),
             key=key,
             life=(not_before or min(now, end) - BACKDATE, end),
             critical=[x509.BasicConstraints(ca=False, path_length=None), LEAF_KEY_USAGE],
@@ -151,7 +165,7 @@ class Authority:
     ) -> bytes:
         """Sign a revocation list of the issuing CA, as PEM, valid from five minutes ago.
 
-        It ends at `next_update` (aware; default: in a day), and is then as good as none. `number`
+        Nobody accepts it after `next_update` (aware; default: in a day). `number`
         tells a newer list from an older one; by default it is the time in microseconds.
         """
         now = dt.datetime.now(dt.UTC)
@@ -164,3 +178,31 @@ class Authority:
             life=(min(now, end) - BACKDATE, end),
         )
         return crl_pem(crl)
+
+
+def _issuing_ca(
+    root: Signer,
+    identities: Identities,
+    key_type: KeyType,
+    begin: dt.datetime,
+    generation: int,
+) -> Signer:
+    key = NEW_KEY[key_type]()
+    certificate = sign_certificate(
+        subject=_name_of_ca(identities, "issuing CA", generation),
+        key=key,
+        life=(begin, min(begin + ISSUING_LIFE, root.certificate.not_valid_after_utc)),
+        critical=[
+            x509.BasicConstraints(ca=True, path_length=0),
+            CA_KEY_USAGE,
+            name_constraints(identities.dns_names),
+        ],
+        others=[CA_EXTENDED_KEY_USAGE],
+        issuer=root,
+    )
+    return Signer(certificate, key)
+
+
+def _name_of_ca(identities: Identities, kind: str, generation: int) -> x509.Name:
+    number = "" if generation == 1 else f" {generation}"
+    return distinguished_name(identities.trust_domain, f"{identities.trust_domain} {kind}{number}")

@@ -9,29 +9,34 @@ from cryptography import x509
 
 from pki.authority import Authority
 from pki.errors import AuthorityUnusable
-from pki.extensions import NAME_CONSTRAINTS
 from pki.layout import (
     CA_FILES,
     CA_FOLDER,
+    CHAIN,
     ISSUING_CERTIFICATE,
     ISSUING_KEY,
     OFFLINE_FOLDER,
     ROOT_CERTIFICATE,
     ROOT_KEY,
+    File,
     generations,
 )
-from pki.pem import certificate_pem, key_pem, parse_certificates, parse_key
+from pki.pem import (
+    KeyHasPassword,
+    PrivateKey,
+    certificate_pem,
+    key_pem,
+    parse_certificates,
+    parse_key,
+)
 from pki.signing import Signer, is_issued_by
 from pki.store import discard, replace_folder
-
-# A rollover takes minutes, but it needs somebody who thinks of it.
-RESERVE: Final = dt.timedelta(days=90)
 
 
 def write_authority(folder: Path, authority: Authority) -> None:
     """Write a CA below `folder` in one step: a run that is killed leaves no half of it.
 
-    The root's key goes to a place of its own, and goes first: the CA is there once ca/ holds it.
+    The root's key goes to a folder of its own, and goes first: a CA exists once ca/ holds it.
     """
     name = str(authority.generation)
     if authority.root_key:
@@ -50,54 +55,75 @@ def write_authority(folder: Path, authority: Authority) -> None:
     )
 
 
-def remove_authority(folder: Path, generation: int) -> None:
-    """Remove a CA that nobody trusts any longer, and its root's key if that still lies here."""
-    for name in (OFFLINE_FOLDER, CA_FOLDER):  # gone is a CA when ca/ holds it no longer
-        discard(folder / name / str(generation))
+def remove_issuing_ca(folder: Path, generation: int) -> None:
+    """Remove an issuing CA that is not needed any longer; the key of its root stays."""
+    discard(folder / CA_FOLDER / str(generation))
+
+
+def remove_root_key(folder: Path, root: x509.Certificate) -> None:
+    """Remove the key of a root that nobody trusts any longer, if it lies here."""
+    for path in _root_key_files(folder):
+        try:
+            is_of_root = parse_key(path.read_bytes()).public_key() == root.public_key()
+        except ValueError:
+            continue
+        if is_of_root:
+            discard(path.parent)
+
+
+def load_root_key(folder: Path, root: x509.Certificate) -> PrivateKey | None:
+    """Return the key of `root`; None if it is kept elsewhere. Raises `AuthorityUnusable`."""
+    for path in _root_key_files(folder):
+        try:
+            key = parse_key(path.read_bytes())
+        except KeyHasPassword:
+            raise AuthorityUnusable(_password(path)) from None
+        except ValueError:
+            continue
+        if key.public_key() == root.public_key():
+            return key
+    return None
+
+
+def load_root(folder: Path, generation: int) -> x509.Certificate:
+    """Read the root of a CA whose other files may be unusable. Raises `AuthorityUnusable`."""
+    path = folder / CA_FOLDER / str(generation) / ROOT_CERTIFICATE.name
+    try:
+        root = parse_certificates(path.read_bytes())[0]
+    except (FileNotFoundError, ValueError):
+        raise AuthorityUnusable(f"{path} is missing or damaged. {_ROOT_REMEDY}") from None
+    if not is_issued_by(root, root):
+        raise AuthorityUnusable(f"{path} is not signed by itself. {_ROOT_REMEDY}")
+    return root
 
 
 def load_authorities(folder: Path, *, now: dt.datetime) -> list[Authority]:
-    """Read the CAs below `folder`, the oldest first: none yet, one, or two during a rollover.
+    """Read the CAs below `folder`, the oldest first; none if there is none yet.
 
     Raises `AuthorityUnusable`.
     """
     ca = folder / CA_FOLDER
     found = generations(ca)
     if not found and ca.exists() and any(ca.iterdir()):
-        raise _unusable(ca, "it is not of this program, or of an older version of it")
-    return [_load(ca, generation, now) for generation in found]
+        raise AuthorityUnusable(
+            f"{ca} was not made by this program, or by an older version of it. "
+            "Move it to another folder and run this again: that makes a new CA."
+        )
+    return [load_authority(folder, generation, now=now) for generation in found]
 
 
-def _load(ca: Path, generation: int, now: dt.datetime) -> Authority:
-    home = ca / str(generation)
-    try:
-        authority = _read(home, generation)
-        fault = next((reason for reason, found in _FAULTS if found(authority, now)), None)
-    except FileNotFoundError as error:
-        fault = f"{Path(error.filename).name} is missing"
-    except (ValueError, x509.ExtensionNotFound):
-        fault = "a file in it is damaged"
-    if fault:
-        raise _unusable(home, fault)
-    return authority
-
-
-def _unusable(path: Path, fault: str) -> AuthorityUnusable:
-    return AuthorityUnusable(
-        f"{path} cannot be used: {fault}. Put the right files back, or run this with `--force`: "
-        "that makes a new CA and issues every certificate again."
-    )
-
-
-def _read(home: Path, generation: int) -> Authority:
-    return Authority(
-        root=parse_certificates((home / ROOT_CERTIFICATE.name).read_bytes())[0],
-        issuing=Signer(
-            parse_certificates((home / ISSUING_CERTIFICATE.name).read_bytes())[0],
-            parse_key((home / ISSUING_KEY.name).read_bytes()),
-        ),
+def load_authority(folder: Path, generation: int, *, now: dt.datetime) -> Authority:
+    """Read one CA. Raises `AuthorityUnusable`, which says what is wrong and how to correct it."""
+    home = folder / CA_FOLDER / str(generation)
+    authority = Authority(
+        root=load_root(folder, generation),
+        issuing=Signer(_issuing_certificate(home), _issuing_key(home)),
         generation=generation,
     )
+    for fault, remedy, is_found in _FAULTS:
+        if is_found(authority, now):
+            raise AuthorityUnusable(f"{home} cannot be used: {fault}. {remedy}")
+    return authority
 
 
 def end_of(authority: Authority) -> dt.datetime:
@@ -107,31 +133,69 @@ def end_of(authority: Authority) -> dt.datetime:
     )
 
 
-def _constraints(certificate: x509.Certificate) -> x509.NameConstraints:
-    return certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+def _issuing_certificate(home: Path) -> x509.Certificate:
+    path = home / ISSUING_CERTIFICATE.name
+    try:
+        return parse_certificates(path.read_bytes())[0]
+    except (FileNotFoundError, ValueError):
+        raise AuthorityUnusable(f"{path} is missing or damaged. {_ISSUING_REMEDY}") from None
 
+
+def _issuing_key(home: Path) -> PrivateKey:
+    path = home / ISSUING_KEY.name
+    try:
+        return parse_key(path.read_bytes())
+    except KeyHasPassword:
+        raise AuthorityUnusable(_password(path)) from None
+    except (FileNotFoundError, ValueError):
+        raise AuthorityUnusable(f"{path} is missing or damaged. {_KEY_REMEDY}") from None
+
+
+def _root_key_files(folder: Path) -> list[Path]:
+    offline = folder / OFFLINE_FOLDER
+    paths = (offline / str(generation) / ROOT_KEY.name for generation in generations(offline))
+    return [path for path in paths if path.exists()]
+
+
+def _password(path: Path) -> str:
+    return (
+        f"{path} has a password, and this program cannot type it. Remove it: "
+        f"openssl pkey -in {path} -out {path}.open && mv {path}.open {path}"
+    )
+
+
+def _copies(file: File, what: str) -> str:
+    return f"Put the right file back; {what} in the folder of every identity ({file.name})."
+
+
+_ROOT_REMEDY: Final = _copies(ROOT_CERTIFICATE, "there is a copy")
+_ISSUING_REMEDY: Final = _copies(CHAIN, "it is the second certificate of the chain")
+_KEY_REMEDY: Final = (
+    f"Put it back from a copy. Without one, put certs/{OFFLINE_FOLDER} back and run this with "
+    "`--new-issuing-ca`, which keeps the root. If the key of the root is lost too, run this with "
+    "`--force`: that makes a new root, which every peer must come to trust."
+)
 
 # The first that is found is reported, so each may rely on those above it.
-_FAULTS: Final[tuple[tuple[str, Callable[[Authority, dt.datetime], bool]], ...]] = (
-    (
-        "the root certificate is not signed by itself",
-        lambda ca, _: not is_issued_by(ca.root, ca.root),
-    ),
+_FAULTS: Final[tuple[tuple[str, str, Callable[[Authority, dt.datetime], bool]], ...]] = (
     (
         "the issuing CA is not signed by the root",
+        "Put the right files back; the folder of every identity has copies of both certificates.",
         lambda ca, _: not is_issued_by(ca.issuing.certificate, ca.root),
     ),
     (
-        "the issuing CA's key does not fit its certificate",
+        "the key of the issuing CA does not fit its certificate",
+        _KEY_REMEDY,
         lambda ca, _: ca.issuing.key.public_key() != ca.issuing.certificate.public_key(),
     ),
     (
-        "the issuing CA may not sign all the names that pki/identities.py now holds",
-        lambda ca, _: _constraints(ca.issuing.certificate) != NAME_CONSTRAINTS,
-    ),
-    (
         "it is not valid yet by the clock of this machine",
+        "Set the clock.",
         lambda ca, now: now < ca.issuing.certificate.not_valid_before_utc,
     ),
-    ("it has expired", lambda ca, now: now > end_of(ca)),
+    (
+        "the root has expired",
+        "If the clock of this machine is right, run this with `--force`: that makes a new root.",
+        lambda ca, now: now > ca.root.not_valid_after_utc,
+    ),
 )

@@ -11,8 +11,16 @@ class PkiError(Exception):
         super().__init__(message or (self.__doc__ or "").strip())
 
 
+class IdentitiesUnusable(PkiError):
+    """The file that names the identities cannot be used."""
+
+
 class AuthorityUnusable(PkiError):
-    """The CA that lies in the folder can issue nothing more; `--force` makes another."""
+    """A CA below ca/ cannot be used."""
+
+
+class RootKeyAway(PkiError):
+    """A new issuing CA is needed, and the key of the root is kept elsewhere."""
 
 
 class RecordUnusable(PkiError):
@@ -29,6 +37,10 @@ class NothingToRevoke(PkiError):
 
 class StageNotAllowed(PkiError):
     """This stage of the rollover is not allowed yet."""
+
+
+class NotAPerson(PkiError):
+    """client.p12 is for a person's identity."""
 
 
 class FolderBusy(PkiError):

@@ -42,10 +42,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What should lie in an identity's folder at the time `now` (aware)."""
+    """What should lie in an identity's folder at the time `now` (aware), by one of the issuers."""
 
     identity: Identity
-    authority: Authority
+    issuers: tuple[Authority, ...]
     key_type: KeyType
     now: dt.datetime
     revoked: frozenset[int] = frozenset()
@@ -142,9 +142,10 @@ def _read_if_allowed(path: Path) -> bytes | None:
 
 
 def _is_from_another_ca(held: Held, wanted: Wanted) -> bool:
-    authority = wanted.authority
-    return held.chain[1:] != [authority.issuing.certificate] or not is_issued_by(
-        held.leaf, authority.issuing.certificate
+    return not any(
+        held.chain[1:] == [authority.issuing.certificate]
+        and is_issued_by(held.leaf, authority.issuing.certificate)
+        for authority in wanted.issuers
     )
 
 

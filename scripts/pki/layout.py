@@ -1,11 +1,11 @@
 """Which files lie where under certs/, who may read each, and what each is for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Final
 
-from pki.identities import IDENTITIES, Identity
+from pki.identities import Identity
 
 PUBLIC: Final = 0o644
 SECRET: Final = 0o600
@@ -84,7 +84,7 @@ def generations(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
-def entries(folder: Path) -> Iterator[Entry]:
+def entries(folder: Path, identities: Iterable[Identity]) -> Iterator[Entry]:
     """Yield every path that may exist below `folder`, a folder before its content."""
     for name, files in ((CA_FOLDER, CA_FILES), (OFFLINE_FOLDER, OFFLINE_FILES)):
         for generation in generations(folder / name):
@@ -94,7 +94,7 @@ def entries(folder: Path) -> Iterator[Entry]:
                 yield Entry(folder / name / str(generation) / file.name, file.mode)
     for file in COMMON_CA_FILES:
         yield Entry(folder / CA_FOLDER / file.name, file.mode)
-    for identity in IDENTITIES:
+    for identity in identities:
         # A service's user does not own its folder, so it enters with the right of the others.
         home = PurePath(identity.name)
         for path in (*home.parents[:-1], home):

@@ -1,11 +1,12 @@
 """Who owns which file when root makes the certificates for others (docker compose does).
 
-Each service's user owns the files that it must read. Everything else - the CA, the client
-certificates, all folders - belongs to whoever owns the clone, who can so use curl, and delete all.
+The services' user owns the files that services must read. Everything else (the CA, the client
+certificates, all folders) belongs to the owner of the clone, who can use curl and delete all of it.
 """
 
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -33,16 +34,18 @@ class Ownership:
 
     def of(self, identity: Identity | None) -> Owner:
         """Return who owns a file of `identity`; None: a folder, or a file of the CA."""
-        return self.service if identity and identity.is_service else self.host
+        return self.service if identity and not identity.is_person else self.host
 
 
-def fix_owners_and_modes(folder: Path, ownership: Ownership | None) -> int:
+def fix_owners_and_modes(
+    folder: Path, identities: Iterable[Identity], ownership: Ownership | None
+) -> int:
     """Give every path its mode and, with `ownership`, its owner; return how many were wrong.
 
     Another user's file is left alone: only its owner or root may change it.
     """
     repaired = 0
-    for entry in entries(folder):
+    for entry in entries(folder, identities):
         try:
             status = entry.path.lstat()
         except FileNotFoundError:

@@ -10,6 +10,11 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+
+class KeyHasPassword(ValueError):
+    """The key is encrypted, and there is nobody to ask for its password."""
+
+
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
@@ -32,10 +37,12 @@ def key_pem(key: PrivateKey) -> bytes:
 
 
 def parse_key(pem: bytes) -> PrivateKey:
-    """Read an unencrypted key. Raises `ValueError` for anything else."""
+    """Read an unencrypted key. Raises `KeyHasPassword`, or `ValueError` for anything else."""
     try:
         key = load_pem_private_key(pem, password=None)
-    except (TypeError, UnsupportedAlgorithm) as error:
+    except TypeError as error:
+        raise KeyHasPassword(str(error)) from error
+    except UnsupportedAlgorithm as error:
         raise ValueError(str(error)) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise ValueError("neither an ECDSA nor an RSA key")  # noqa: TRY004 - the content is wrong

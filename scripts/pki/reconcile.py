@@ -1,24 +1,23 @@
-"""Everything that lies in the folders made to be as ca/ says, changing nothing that is right.
+"""Make everything in the folders as ca/ says, and change nothing that is right.
 
-Every command writes to ca/ what it wants, in one file, and then does this. So whatever moment a
-run is killed at, the next one, of whichever command, finishes its work.
+Every command writes to ca/ what it wants, in one file, and then does this. So at whatever moment a
+run is killed, the next one, of whichever command, finishes its work.
 """
 
 import datetime as dt
 
-from pki.authority import Issued
-from pki.ca_folder import remove_authority
+from pki.authority import Authority, Issued
+from pki.ca_folder import remove_issuing_ca, remove_root_key
 from pki.errors import RecordFull
-from pki.identities import IDENTITIES, Identity
+from pki.identities import Identity
 from pki.identity_folder import trusts, write_identity, write_trust
-from pki.layout import CHAIN
 from pki.ownership import fix_owners_and_modes
-from pki.record import Leaf, read_record, write_record
+from pki.record import Leaf, Record, read_record, write_record
 from pki.revocation_lists import read_lists, sign_lists
 from pki.rollover_state import Authorities, Rollover, Stage, end_rollover, write_rollover
 from pki.run import Run
 from pki.signing import common_name
-from pki.survey import survey
+from pki.survey import is_issued, survey
 
 
 def reconcile(run: Run, authorities: Authorities) -> list[str]:
@@ -28,6 +27,13 @@ def reconcile(run: Run, authorities: Authorities) -> list[str]:
     """
     now = dt.datetime.now(dt.UTC)
     found = survey(run, authorities, now)
+    changes = []
+    if unused := _without_leaves(authorities, found.record):
+        for authority in unused:
+            remove_issuing_ca(run.folder, authority.generation)
+            changes.append(f"ca: removed {_issuing_name(authority)}; its last leaf has expired")
+        authorities = authorities.without(unused)
+        found = survey(run, authorities, now)
     options = run.options
     if options.again and not found.record.has_room:
         raise RecordFull
@@ -43,40 +49,51 @@ def reconcile(run: Run, authorities: Authorities) -> list[str]:
     )
     if record != read_record(run.folder):
         write_record(run.folder, record, owner=run.owner_of(None))
-    changes = []
     if found.to_sign:
         end = now + options.leaf_life
         sign_lists(run.folder, authorities, record, end, owner=run.owner_of(None))
         changes.append(f"revoked.crl: signed, valid until {end:%F %T} UTC, because {found.to_sign}")
     ca_pem, crl_pem = authorities.ca_pem, read_lists(run.folder)
-    # Who gets a new leaf comes first: perhaps the list revokes the old one.
+    # New leaves come first: the list may revoke the old ones.
     for identity, new in issued.items():
         changes.append(_issued(run, identity, new, found.to_issue[identity]))
         home, owner = run.folder / identity.name, run.owner_of(identity)
         write_identity(home, new, ca_pem, crl_pem=crl_pem, owner=owner)
-    told = [identity for identity in IDENTITIES if _tell(run, identity, ca_pem, crl_pem)]
-    if told:
-        changes.append(f"{len(told)} folders: given the roots and revocation lists of now")
+    if told := give_trust(run, authorities):
+        changes.append(f"{told} folders: given the present roots and revocation lists")
     changes += _record_progress(run, authorities, is_changed=bool(changes))
-    if repaired := fix_owners_and_modes(run.folder, run.ownership):
-        changes.append(f"owners and modes put right: {repaired}")
+    if repaired := fix_owners_and_modes(run.folder, options.identities, run.ownership):
+        changes.append(f"owners and modes corrected: {repaired}")
     return changes
+
+
+def give_trust(run: Run, authorities: Authorities) -> int:
+    """Give every identity the roots and revocation lists; return how many did not have them."""
+    ca_pem, crl_pem = authorities.ca_pem, read_lists(run.folder)
+    told = 0
+    for identity in run.options.identities:
+        home = run.folder / identity.name
+        if is_issued(run, identity) and not trusts(home, ca_pem, crl_pem):
+            write_trust(home, ca_pem, crl_pem, owner=run.owner_of(identity))
+            told += 1
+    return told
+
+
+def _without_leaves(authorities: Authorities, record: Record) -> list[Authority]:
+    """Return the issuing CAs that another one has replaced, and whose leaves have all expired."""
+    in_use = {leaf.generation for leaf in record.leaves}
+    return [each for each in authorities.issuers[:-1] if each.generation not in in_use]
 
 
 def _issued(run: Run, identity: Identity, new: Issued, reason: str) -> str:
     end = f"valid until {new.certificate.not_valid_after_utc:%F %T} UTC"
-    if (run.folder / identity.name / CHAIN.name).exists():
+    if is_issued(run, identity):
         return f"{identity.name}: issued again, {end}, because {reason}"
     return f"{identity.name}: issued, {end}"
 
 
-def _tell(run: Run, identity: Identity, ca_pem: bytes, crl_pem: bytes) -> bool:
-    """Give an identity what all trust, if it does not have it; return whether that was so."""
-    home = run.folder / identity.name
-    if trusts(home, ca_pem, crl_pem):
-        return False
-    write_trust(home, ca_pem, crl_pem, owner=run.owner_of(identity))
-    return True
+def _issuing_name(authority: Authority) -> str:
+    return common_name(authority.issuing.certificate)
 
 
 def _record_progress(run: Run, authorities: Authorities, *, is_changed: bool) -> list[str]:
@@ -86,10 +103,13 @@ def _record_progress(run: Run, authorities: Authorities, *, is_changed: bool) ->
         end_rollover(run.folder)  # perhaps a run was killed when all else was done
         return []
     if rollover.stage is Stage.DROP:
-        old = authorities.present[0]
-        remove_authority(run.folder, old.generation)
+        old = authorities.roots[0]
+        remove_root_key(run.folder, old)
+        for authority in authorities.present:
+            if authority.root == old:
+                remove_issuing_ca(run.folder, authority.generation)
         end_rollover(run.folder)
-        return [f"ca: {common_name(old.root)} is gone; nobody trusts it any longer"]
+        return [f"ca: removed {common_name(old)}; nobody trusts it any longer"]
     if is_changed or not rollover.completed:
         completed = Rollover(rollover.stage, dt.datetime.now(dt.UTC))
         write_rollover(run.folder, completed, owner=run.owner_of(None))

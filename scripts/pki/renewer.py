@@ -1,51 +1,58 @@
-"""The renewer: looks every minute whether something is due, and does what bootstrap does."""
+"""The renewer: checks every minute whether something is due, and does what bootstrap does."""
 
 import datetime as dt
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from pki.bootstrap import bootstrap
 from pki.errors import PkiError, error_message
+from pki.issuing_ca import pause_message
 from pki.run import Options, as_option
 
 _LONGEST: Final = dt.timedelta(seconds=60)
 
 
 def longest_interval(leaf_life: dt.timedelta) -> dt.timedelta:
-    """Return how often to look: three times in the third of a life that a renewal is due in."""
+    """Return the longest interval that checks three times in the last third of a leaf's life."""
     return min(dt.timedelta(seconds=leaf_life // dt.timedelta(seconds=9)), _LONGEST)
 
 
-def renew(folder: Path, options: Options, every: dt.timedelta) -> None:
-    """Renew what is due in `folder`, `every` so often, until SIGTERM or SIGINT; return then.
+def renew(folder: Path, load_options: Callable[[], Options], every: dt.timedelta) -> None:
+    """Renew what is due in `folder` at this interval, until SIGTERM or SIGINT; return then.
 
-    An error is told and tried again. A signal ends it wherever it is: whatever moment a run ends
-    at, the next one takes up from there.
+    `load_options` is called each time, so that identities may be added meanwhile. An error is
+    logged, and everything is tried again. A signal ends it at any moment: the next run continues
+    from there.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     try:
-        _say(f"renewer: looks every {as_option(every)}, leaves live {as_option(options.leaf_life)}")
+        leaf_life = load_options().leaf_life
+        _say(f"renewer: checks every {as_option(every)}, leaves live {as_option(leaf_life)}")
         while True:
-            _look(folder, options)
+            _renew_once(folder, load_options)
             time.sleep(every.total_seconds())
     except _StoppedError:
         _say("renewer: stopped")
 
 
-def _look(folder: Path, options: Options) -> None:
+def _renew_once(folder: Path, load_options: Callable[[], Options]) -> None:
     try:
-        outcome = bootstrap(folder, options, on_wait=lambda: None)
+        options = load_options()
+        outcome = bootstrap(folder, options, on_pause=lambda: _say(pause_message(options)))
     except (PkiError, OSError) as error:
         _say(error_message(error, folder), error=True)
         return
     if outcome.changes:
         for line in (*outcome.changes, *outcome.notes):
             _say(line)
+    if outcome.problem:
+        _say(outcome.problem, error=True)
 
 
 def _say(line: str, *, error: bool = False) -> None:
@@ -54,7 +61,7 @@ def _say(line: str, *, error: bool = False) -> None:
 
 
 class _StoppedError(BaseException):
-    """A signal has come. No `except` on the way takes it for an error."""
+    """A signal has arrived. No `except` on the way takes it for an error."""
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

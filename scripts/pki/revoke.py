@@ -8,7 +8,7 @@ from cryptography import x509
 
 from pki.crl import Revoked
 from pki.errors import NothingToRevoke
-from pki.identities import IDENTITIES
+from pki.identities import Identities
 from pki.reconcile import reconcile
 from pki.record import Leaf, Record, read_record, write_record
 from pki.rollover_state import Authorities
@@ -35,7 +35,7 @@ def revoke(
         record = read_record(folder).in_force(now)
         leaves = _leaves(record, what)
         if authorities is None or not leaves:
-            raise NothingToRevoke(_nothing(what))
+            raise NothingToRevoke(_nothing(what, options.identities))
         record = record.with_revoked(Revoked(leaf.serial, now, reason) for leaf in leaves)
         write_record(folder, record, owner=run.owner_of(None))
         revoked = [
@@ -56,8 +56,8 @@ def _leaves(record: Record, what: str) -> list[Leaf]:
     ]
 
 
-def _nothing(what: str) -> str:
-    names = ", ".join(identity.name for identity in IDENTITIES)
+def _nothing(what: str, identities: Identities) -> str:
+    names = ", ".join(identity.name for identity in identities)
     return (
         f"{what} is neither an identity nor the serial number (hexadecimal, as in the logs and in "
         f"ca/issued.json) of a leaf that is in force and not revoked. The identities: {names}."

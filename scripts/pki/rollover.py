@@ -20,9 +20,6 @@ from pki.run import Options, Run, as_option, exclusive_run
 from pki.signing import common_name
 from pki.survey import survey
 
-# A service looks at its folder every 5 seconds; after twice that it has what lies there.
-LOAD_TIME: Final = dt.timedelta(seconds=10)
-
 _DOES: Final = {
     Stage.TRUST: "makes a new CA, which everybody trusts beside the old one",
     Stage.ISSUE: "has every leaf issued again, by the new CA",
@@ -32,7 +29,7 @@ _DOES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a rollover has come, what is next, and what speaks against it (nothing: allowed)."""
+    """How far a rollover has come, what is next, and the obstacles to that (none: allowed)."""
 
     now: str
     next: Stage
@@ -46,37 +43,29 @@ class Progress:
         yield from (f"  {obstacle}" for obstacle in self.obstacles)
 
 
-def progress(
-    folder: Path,
-    options: Options,
-    load_time: dt.timedelta = LOAD_TIME,
-    *,
-    on_wait: Callable[[], object],
-) -> Progress:
-    """Look how far it has come. Raises `PkiError`, and `OSError` if the folder cannot be used."""
+def progress(folder: Path, options: Options, *, on_wait: Callable[[], object]) -> Progress:
+    """Return how far it has come. Raises `PkiError`, and `OSError` for an unusable folder."""
     with exclusive_run(folder, options, on_wait) as run:
-        return _progress(run, _load(run), load_time)
+        return _progress(run, _load(run))
 
 
 def rotate(
     folder: Path,
     options: Options,
     stage: Stage,
-    load_time: dt.timedelta = LOAD_TIME,
     *,
     on_wait: Callable[[], object] = lambda: None,
 ) -> tuple[str, ...]:
     """Go through `stage`, or finish it if a run was killed in it; return what was changed.
 
-    `load_time` is how long it takes until every service has loaded what lies in its folder. Raises
-    `StageNotAllowed` with all that speaks against it, `PkiError`, and `OSError`.
+    Raises `StageNotAllowed` with every reason against it, `PkiError`, and `OSError`.
     """
     with exclusive_run(folder, options, on_wait) as run:
         authorities = _load(run)
         rollover = authorities.rollover
         if rollover and rollover.stage is stage and not rollover.completed:
             return tuple(reconcile(run, authorities))
-        found = _progress(run, authorities, load_time)
+        found = _progress(run, authorities)
         if stage is not found.next:
             raise StageNotAllowed(
                 f"Stage {stage} is not the next one, {found.next} is. {found.now}"
@@ -87,8 +76,10 @@ def rotate(
             )
         changes = []
         if stage is Stage.TRUST:
-            generation = authorities.present[-1].generation + 1
-            new = Authority.create(key_type=options.key_type, generation=generation)
+            generation = authorities.next_generation
+            new = Authority.create(
+                options.identities, key_type=options.key_type, generation=generation
+            )
             end_rollover(folder)  # of the last one; else this would be taken for its end
             write_authority(folder, new)
             changes.append(f"ca: made {common_name(new.root)}")
@@ -104,7 +95,7 @@ def _load(run: Run) -> Authorities:
     return authorities
 
 
-def _progress(run: Run, authorities: Authorities, load_time: dt.timedelta) -> Progress:
+def _progress(run: Run, authorities: Authorities) -> Progress:
     now = dt.datetime.now(dt.UTC)
     rollover = authorities.rollover
     next_stage = _NEXT[rollover.stage if rollover else None]
@@ -117,6 +108,7 @@ def _progress(run: Run, authorities: Authorities, load_time: dt.timedelta) -> Pr
     faults = [
         f"{fault} (run this without a command)" for fault in survey(run, authorities, now).faults()
     ]
+    load_time = run.options.load_time
     if (
         rollover
         and rollover.completed

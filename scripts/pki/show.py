@@ -8,7 +8,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-from pki.identities import IDENTITIES
+from pki.identities import Identities
 from pki.layout import (
     CA_FILES,
     CA_FOLDER,
@@ -29,7 +29,7 @@ _EKU_NAMES: Final[dict[ObjectIdentifier, str]] = {
 }
 
 
-def certificates_table(folder: Path, *, now: dt.datetime) -> str:
+def certificates_table(folder: Path, identities: Identities, *, now: dt.datetime) -> str:
     """Return a line for each CA and each identity: what it is for, and what is left of its life."""
     ca = folder / CA_FOLDER
     places = [
@@ -37,7 +37,7 @@ def certificates_table(folder: Path, *, now: dt.datetime) -> str:
         for generation in generations(ca) or [1]
         for what, file in (("root CA", ROOT_CERTIFICATE), ("issuing CA", ISSUING_CERTIFICATE))
     ]
-    places += [(identity.name, folder / identity.name / CHAIN.name) for identity in IDENTITIES]
+    places += [(identity.name, folder / identity.name / CHAIN.name) for identity in identities]
     rows = [(name, *_describe(path, now)) for name, path in places]
     return _align([("IDENTITY", "LEFT", "EKU", "NAMES"), *rows])
 
@@ -57,9 +57,9 @@ def files_table() -> str:
     return _align([("FILE", "HOLDS", "MAY BE GIVEN TO"), *ca, *identity])
 
 
-def folders_table() -> str:
-    """Return a line for each folder: whoever it is for gets it whole, and no other folder."""
-    rows = [(f"{identity.name}/", identity.purpose) for identity in IDENTITIES]
+def folders_table(identities: Identities) -> str:
+    """Return a line for each folder: its service is given that folder and no other."""
+    rows = [(f"{identity.name}/", identity.purpose) for identity in identities]
     return _align([("FOLDER", "FOR THE ONE THAT"), *rows])
 
 

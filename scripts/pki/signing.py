@@ -9,7 +9,6 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
-from pki.identities import TRUST_DOMAIN
 from pki.pem import PrivateKey
 
 
@@ -30,15 +29,31 @@ def is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
     return True
 
 
+def distinguished_name(trust_domain: str, common_name: str) -> x509.Name:
+    """Name a certificate for human eyes (a browser's dialog); programs look at the SAN alone."""
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, trust_domain),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
+
+
 def common_name(certificate: x509.Certificate) -> str:
     """Return the name that people know the certificate by; programs look at the SAN alone."""
     (attribute,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(attribute.value)
 
 
+def trust_domain(certificate: x509.Certificate) -> str:
+    """Return the trust domain that a certificate of ours was made for."""
+    (attribute,) = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return str(attribute.value)
+
+
 def sign_certificate(
     *,
-    subject: str,
+    subject: x509.Name,
     key: PrivateKey,
     life: tuple[dt.datetime, dt.datetime],
     critical: Sequence[x509.ExtensionType],
@@ -47,14 +62,13 @@ def sign_certificate(
 ) -> x509.Certificate:
     """Sign one certificate; without `issuer`, by its own key."""
     begin, end = life
-    name = _name(subject)
     ski = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     issuer_ski = _ski(issuer.certificate) if issuer else ski
     aki = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_ski)
     builder = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer.certificate.subject if issuer else name)
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(begin)
@@ -65,16 +79,6 @@ def sign_certificate(
     for extension in (*others, ski, aki):
         builder = builder.add_extension(extension, critical=False)
     return builder.sign(issuer.key if issuer else key, hashes.SHA256())
-
-
-def _name(common_name: str) -> x509.Name:
-    """Name a certificate for human eyes (a browser's dialog); programs look at the SAN alone."""
-    return x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, TRUST_DOMAIN),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ]
-    )
 
 
 def _ski(certificate: x509.Certificate) -> x509.SubjectKeyIdentifier:

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from docker.models.containers import Container
 
-from pki.identities import IDENTITIES
+from demo_identities import IDENTITIES
 from tests.compose.neighbour import neighbour
 from tests.compose.programs import program, run
 from tests.compose.project import SERVICES, Project, identities_of

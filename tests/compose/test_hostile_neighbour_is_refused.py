@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
-from pki.identities import identity_named
 from tests.compose.neighbour import Neighbour, stolen
 from tests.compose.project import SERVERS, Project
 
@@ -29,7 +29,7 @@ def genuine(project: Project, neighbour_of_queue: Neighbour, service: str) -> st
 @pytest.fixture
 def forged(project: Project, neighbour_of_queue: Neighbour, service: str) -> str:
     """The same names by another CA of the same name; it trusts the true one, to get that far."""
-    issued = Authority.create().issue(identity_named(CLIENTS[service]))
+    issued = Authority.create(IDENTITIES).issue(identity_named(CLIENTS[service]))
     ca_pem = stolen(project, "probe")["ca-certificate.crt"]
     return neighbour_of_queue.give("forged", issued.key_pair_pem, ca_pem)
 

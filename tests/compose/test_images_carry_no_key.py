@@ -11,8 +11,8 @@ import docker
 import pytest
 from docker.models.images import Image
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
-from pki.identities import identity_named
 from tests.compose.archives import pack
 from tests.compose.project import SERVICES, Project
 from tests.compose.public_keys import PUBLIC_KEYS
@@ -80,7 +80,7 @@ def test_the_search_finds_a_key_that_a_later_layer_deletes(
     base = project.container("certs").image
     assert base
     dockerfile = f"FROM {base.id}\nCOPY key.pem /\nRUN rm /key.pem\n".encode()
-    key = Authority.create().issue(identity_named("probe")).key_pem
+    key = Authority.create(IDENTITIES).issue(identity_named("probe")).key_pem
     context = io.BytesIO(pack({"Dockerfile": dockerfile, "key.pem": key}))
     image, _ = engine.images.build(fileobj=context, custom_context=True, rm=True)
     try:

@@ -23,7 +23,7 @@ from aiohttp import web
 from cryptography import x509
 from grpc_health.v1 import health, health_pb2_grpc
 
-from pki.identities import TRUST_DOMAIN
+from demo_identities import IDENTITIES
 
 _log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ def careless_identity(folder: Path) -> Identity:
     pem, lists = (folder / KEY_PAIR).read_bytes(), folder / REVOKED
     key_end = pem.index(b"-----BEGIN CERTIFICATE")
     return Identity(
-        SpiffeId(TRUST_DOMAIN, "server"),
+        SpiffeId(IDENTITIES.trust_domain, "server"),
         x509.load_pem_x509_certificate(pem[key_end:]),
         chain_pem=pem[key_end:],
         key_pem=pem[:key_end],

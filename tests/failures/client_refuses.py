@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
+from demo_identities import IDENTITIES
 from pki.authority import Authority, Issued
 from pki.identities import CLIENT as CLIENT_AUTH
 from tests.failures.failure import Failure
@@ -53,7 +54,7 @@ FAILURES: Final = (
         why="Your client finds no way from the server's certificate to the root that it was given.",
         mend="Find out which server that is before you trust its CA: this is what an attack looks "
         "like, too.",
-        arrange=_shows(lambda _: Authority.create().issue(SERVER)),
+        arrange=_shows(lambda _: Authority.create(IDENTITIES).issue(SERVER)),
         doctor="server.verified",
         says=("refused_by_peer", ""),
     ),

@@ -11,9 +11,9 @@ from typing import Final
 
 from mtls.identity import KEY_PAIR
 
+from demo_identities import IDENTITIES, identity_named
 from local_stack import ROOT, EventLog
 from pki.authority import Authority, Issued
-from pki.identities import identity_named
 from pki.identity_folder import write_identity
 from tests.failures.clients import Client
 
@@ -46,7 +46,7 @@ class Lab:
     """A folder for one failure."""
 
     folder: Path
-    authority: Authority = field(default_factory=Authority.create)
+    authority: Authority = field(default_factory=lambda: Authority.create(IDENTITIES))
 
     def client(self, issued: Issued | None = None, ca_pem: bytes = b"") -> Client:
         """Write a client's files; without arguments, those of the honest one."""

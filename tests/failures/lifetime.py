@@ -13,6 +13,7 @@ import mtls  # noqa: F401  before grpc
 
 import aiohttp
 
+from demo_identities import IDENTITIES
 from pki.authority import Authority
 from pki.identity_folder import write_identity
 from tests.failures.clients import SERVED, Said, answer, ask_aiohttp, call_grpc, channel, context
@@ -142,7 +143,7 @@ def _session(
 
 @contextmanager
 def _server_trusts_the_old(lab: Lab) -> Iterator[Case]:
-    new = Authority.create()
+    new = Authority.create(IDENTITIES)
     both = lab.authority.ca_pem + new.ca_pem
     with lab.server() as server:
         yield Case(lab.client(new.issue(CLIENT), both), server)
@@ -150,7 +151,7 @@ def _server_trusts_the_old(lab: Lab) -> Iterator[Case]:
 
 @contextmanager
 def _client_trusts_the_old(lab: Lab) -> Iterator[Case]:
-    new = Authority.create()
+    new = Authority.create(IDENTITIES)
     both = lab.authority.ca_pem + new.ca_pem
     with lab.server(new.issue(SERVER), both) as server:
         yield Case(lab.client(), server)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from demo_identities import IDENTITIES
 from pki.authority import Authority, Issued
 from pki.layout import CHAIN, KEY_PAIR, PRIVATE_KEY, ROOT_CERTIFICATE
 from pki.pem import certificate_pem
@@ -115,7 +116,7 @@ def _empty_ca(folder: Path, _: Authority) -> None:
 
 
 def _other_ca(folder: Path, _: Authority) -> None:
-    (folder / _CA).write_bytes(Authority.create().ca_pem)
+    (folder / _CA).write_bytes(Authority.create(IDENTITIES).ca_pem)
 
 
 def _own_leaf_as_ca(folder: Path, ours: Authority) -> None:

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority, Issued
 from pki.crl import Revoked
 from pki.identities import SERVER as SERVER_AUTH
-from pki.identities import identity_named
 from tests.failures.clients import Client
 from tests.failures.failure import Failure
 from tests.failures.lab import CLIENT, Arrange, Case, Lab
@@ -76,7 +76,7 @@ FAILURES: Final = (
         "the certificate to a root of its own.",
         mend="Have it issued by the CA that the server trusts. Do not add CAs to the server until "
         "it works.",
-        arrange=_shows(lambda _: Authority.create().issue(CLIENT)),
+        arrange=_shows(lambda _: Authority.create(IDENTITIES).issue(CLIENT)),
         says=("unknown_ca", "unknown_ca"),
         doctor="client.accepted",
     ),

@@ -19,8 +19,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
+from demo_identities import identity_named
 from local_stack import Service, Stack
-from pki.identities import identity_named
 from tests.mtls import attacks, http2_attacks, refusal_flood
 from tests.mtls.honest import CALLERS, Honest, honest_client
 from tests.mtls.scrape import METRICS, scrape

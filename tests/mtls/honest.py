@@ -14,8 +14,8 @@ from mtls.ssl_contexts import client_context
 
 import grpc
 
+from demo_identities import identity_named
 from local_stack import Service, Stack
-from pki.identities import identity_named
 from videoqueue_api.v1 import video_queue_pb2
 
 TIMEOUT_SECONDS: Final = 30

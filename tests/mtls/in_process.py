@@ -13,10 +13,10 @@ from mtls.identity import Identity, load_identity
 
 import uvloop
 
+from demo_identities import IDENTITIES, identity_named
 from impostors import Impostor, impostors, tls_context
 from pki.authority import Authority
 from pki.crl import Revoked
-from pki.identities import identity_named
 from pki.identity_folder import write_identity
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -36,7 +36,7 @@ class Place:
 
 def make_place(folder: Path) -> Place:
     """Make certificates for a gateway and its clients."""
-    authority = Authority.create()
+    authority = Authority.create(IDENTITIES)
     uploader = identity_named("client/uploader")
     lost = authority.issue(uploader)
     write_identity(

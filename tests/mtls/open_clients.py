@@ -9,10 +9,10 @@ import aiohttp
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from demo_identities import identity_named
 from impostors import Impostor, tls_context
 from local_stack import Service, Stack
 from pki.authority import Issued
-from pki.identities import identity_named
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
 

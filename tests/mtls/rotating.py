@@ -16,6 +16,7 @@ from mtls.ssl_contexts import client_context
 
 from cryptography import x509
 
+from demo_identities import IDENTITIES
 from local_stack import Event, Service, Stack, running_stack
 from pki.authority import Authority, Issued
 from pki.bootstrap import bootstrap
@@ -50,18 +51,20 @@ class Rotating:
 
     async def rotate(self) -> None:
         """Issue every identity anew."""
-        await self._taken_over(lambda: bootstrap(self.stack.certs, Options(again=True)))
+        await self._taken_over(lambda: bootstrap(self.stack.certs, Options(IDENTITIES, again=True)))
 
     async def change_ca(self, stage: Stage) -> None:
         """Go through one stage of a change of the CA."""
-        await self._taken_over(lambda: rotate(self.stack.certs, Options(), stage, _AT_ONCE))
+        await self._taken_over(
+            lambda: rotate(self.stack.certs, Options(IDENTITIES, load_time=_AT_ONCE), stage)
+        )
         authorities = Authorities.load(self.stack.certs, now=dt.datetime.now(dt.UTC))
         assert authorities
         self.stack = replace(self.stack, authority=authorities.issuing)
 
     async def revoke(self, what: str) -> None:
         """Revoke the certificates of an identity, which is given another."""
-        await self._taken_over(lambda: revoke(self.stack.certs, Options(), what))
+        await self._taken_over(lambda: revoke(self.stack.certs, Options(IDENTITIES), what))
 
     def publish(self, name: str, *serials: int) -> None:
         """Give the service `name` a list of our own of what is revoked."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import impostors
+from demo_identities import identity_named
 from impostors import Impostor, Outcome
 from local_stack import Event, Service, Stack
 from pki.authority import Authority, Issued
-from pki.identities import Identity, identity_named
+from pki.identities import Identity
 
 # What a refused client of the gateway finds in its own error: the TLS alert (RFC 8446, section 6.2)
 # by OpenSSL's name. A refused client of gRPC gets a closed socket and no reason.

@@ -8,9 +8,9 @@ from mtls.identity import load_identity
 
 import pytest
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
 from pki.bootstrap import bootstrap
-from pki.identities import identity_named
 from pki.layout import KEY_PAIR, REVOKED, ROOT_CERTIFICATE
 from pki.run import Options
 from tests.mtls.load import steady_load
@@ -51,7 +51,7 @@ def somebody_else(folder: Path, authority: Authority, _name: str) -> None:
 
 def of_another_ca(folder: Path, _authority: Authority, name: str) -> None:
     (folder / KEY_PAIR.name).write_bytes(
-        Authority.create().issue(identity_named(name)).key_pair_pem
+        Authority.create(IDENTITIES).issue(identity_named(name)).key_pair_pem
     )
 
 
@@ -107,7 +107,9 @@ async def test_is_refused_and_the_old_files_serve_on(
         assert load.failed == []
     finally:
         since = rotating.positions()
-        bootstrap(rotating.stack.certs, Options())  # mends what is broken, if need be by a new leaf
+        bootstrap(
+            rotating.stack.certs, Options(IDENTITIES)
+        )  # mends what is broken, if need be by a new leaf
         mended = load_identity(folder, roles=frozenset()).serial
         if mended != serial:
             renewed["serial"] = mended

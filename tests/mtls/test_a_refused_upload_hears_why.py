@@ -2,9 +2,9 @@
 
 import datetime as dt
 
+from demo_identities import identity_named
 from impostors import Impostor, upload_over_http
 from local_stack import Service, Stack
-from pki.identities import identity_named
 from tests.mtls.servers import ALERTS, gateway_server, unique_title
 
 HOUR = dt.timedelta(hours=1)

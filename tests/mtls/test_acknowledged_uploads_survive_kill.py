@@ -15,8 +15,8 @@ from mtls.identity import load_identity
 
 import grpc.aio
 
+from demo_identities import identity_named
 from local_stack import Service, Stack
-from pki.identities import identity_named
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
 

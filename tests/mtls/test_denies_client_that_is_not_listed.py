@@ -2,8 +2,8 @@
 
 import pytest
 
+from demo_identities import identity_named
 from impostors import Impostor
-from pki.identities import identity_named
 from tests.mtls.servers import Server
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from demo_identities import IDENTITIES, identity_named
 from local_stack import Service, Stack
 from pki.authority import Authority, Issued
-from pki.identities import SERVER, identity_named
+from pki.identities import SERVER
 from pki.identity_folder import write_identity
 from tests.mtls.patient import connect
 
@@ -92,7 +93,7 @@ def test_names_a_certificate_of_another_ca(
     running: Running, endpoint: tuple[str, list[str]], tmp_path: Path
 ) -> None:
     """The CA given verifies the server, so that ours is from another is a note with the cause."""
-    issued = Authority.create().issue(identity_named("probe"))
+    issued = Authority.create(IDENTITIES).issue(identity_named("probe"))
     failed, cause = refused(tmp_path, running, endpoint, issued)
     assert failed == ["client.accepted"]
     assert (SILENT if "--grpc" in endpoint[1] else "alert unknown_ca") in cause

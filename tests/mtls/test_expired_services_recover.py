@@ -12,8 +12,8 @@ from typing import Final
 
 import aiohttp
 
+from demo_identities import IDENTITIES, identity_named
 from pki.bootstrap import bootstrap
-from pki.identities import identity_named
 from pki.run import Options
 from tests.mtls.load import steady_load
 from tests.mtls.open_clients import OpenSession, open_session, under_way
@@ -44,7 +44,7 @@ async def test_they_recover_by_themselves(rotating: Rotating) -> None:
     async with opened() as stranger:
         assert "CERTIFICATE_VERIFY_FAILED" in await words_of(stranger)
 
-    await asyncio.to_thread(bootstrap, rotating.stack.certs, Options())
+    await asyncio.to_thread(bootstrap, rotating.stack.certs, Options(IDENTITIES))
     async with opened() as client:
         await until(lambda: status_of(client), 200)
         assert title in await client.titles()

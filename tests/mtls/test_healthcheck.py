@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from demo_identities import IDENTITIES, identity_named
 from local_stack import Service, Stack
 from pki.authority import Authority
-from pki.identities import identity_named
 from pki.identity_folder import write_identity
 
 
@@ -38,7 +38,7 @@ def test_is_content_with_a_healthy_service(
 
 
 def test_fails_with_a_certificate_of_another_ca(url: str, tmp_path: Path) -> None:
-    stranger = Authority.create()
+    stranger = Authority.create(IDENTITIES)
     write_identity(tmp_path, stranger.issue(identity_named("probe")), stranger.ca_pem)
     checked = check(url, tmp_path)
     assert checked.returncode == 1

@@ -25,11 +25,11 @@ import grpc.aio
 import pytest
 from grpc.experimental import session_cache
 
+from demo_identities import IDENTITIES, identity_named
 from impostors import Impostor, tls_context
 from local_stack import Service, Stack
 from pki.authority import Authority, Issued
 from pki.crl import Revoked
-from pki.identities import identity_named
 from pki.identity_folder import write_identity
 
 GATEWAY = identity_named("gateway")
@@ -90,7 +90,7 @@ class Client:
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:
-    authority = Authority.create()
+    authority = Authority.create(IDENTITIES)
     queue = identity_named("video-queue")
     write_identity(tmp_path, authority.issue(queue), authority.ca_pem, crl_pem=authority.crl())
     identity = load_identity(tmp_path, roles=frozenset({Role.SERVER}))
@@ -143,7 +143,7 @@ async def test_a_revoked_certificate_does_not(server: Server) -> None:
 
 async def test_a_certificate_of_a_ca_that_is_trusted_no_more_does_not(server: Server) -> None:
     """The C-core drops its tickets when it is given another configuration."""
-    other = Authority.create()
+    other = Authority.create(IDENTITIES)
     alone = server.source.current
     both = replace(alone, ca_pem=alone.ca_pem + other.ca_pem)
     server.source.replace(both)

@@ -16,9 +16,9 @@ from mtls.reporting.metrics_endpoint import serving_metrics
 import pytest
 
 import impostors
+from demo_identities import identity_named
 from impostors import Impostor
 from local_stack import Service, Stack
-from pki.identities import identity_named
 from tests.mtls.scrape import METRICS, get_metrics, metrics_address, sample, scrape
 
 CALLERS: Final = {"gateway": "client/uploader", "video-queue": "gateway"}

@@ -22,9 +22,9 @@ import grpc.aio
 import pytest
 from cryptography import x509
 
+from demo_identities import IDENTITIES, identity_named
 from local_stack import Service, Stack
 from pki.bootstrap import bootstrap
-from pki.identities import identity_named
 from pki.run import Options
 from tests.mtls.open_clients import (
     list_videos,
@@ -128,7 +128,7 @@ def ask_until_renewed(stack: Stack, gateway: Service) -> None:
         return serial_of(x509.load_der_x509_certificate(certificate))
 
     first = ask()
-    bootstrap(stack.certs, Options(again=True))
+    bootstrap(stack.certs, Options(IDENTITIES, again=True))
     renewed = load_identity(stack.certs / "gateway", roles=frozenset())
     deadline = time.monotonic() + SECONDS
     while (shown := ask()) == first and time.monotonic() < deadline:

@@ -11,9 +11,10 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2
 
+from demo_identities import IDENTITIES
 from gateway.videos.routes import ROUTES
 from local_stack import Service, Stack
-from pki.identities import CLIENT, IDENTITIES
+from pki.identities import CLIENT
 from videoqueue_api.v1 import video_queue_pb2
 
 CALLERS: Final = [identity.name for identity in IDENTITIES if CLIENT in identity.ekus]

@@ -1,16 +1,16 @@
-"""The issuing CA is bound to this system's names, so that its key, if stolen, is of little use."""
+"""Neither a name that the issuing CA may not sign is let in, nor another trust domain's."""
 
 from impostors import Impostor
 from tests.mtls.servers import Server
 
 
-async def test_refuses_client_of_another_trust_domain(server: Server) -> None:
+async def test_denies_client_of_another_trust_domain(server: Server) -> None:
     issue = server.authority.issue
     ours, theirs = server.client.uri, server.client.uri.replace("video-demo.test", "evil.test")
     await server.serves(issue(server.client, uris=[ours]))
-    await server.refuses(
+    await server.denies(
         Impostor("another trust domain", issue(server.client, uris=[theirs])),
-        reason="name_not_permitted",
+        rule="only peers of video-demo.test are served",
     )
 
 

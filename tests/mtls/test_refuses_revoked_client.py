@@ -12,9 +12,9 @@ import aiohttp
 import grpc.aio
 import pytest
 
+from demo_identities import identity_named
 from impostors import Impostor
 from pki.authority import Issued
-from pki.identities import identity_named
 from tests.mtls.open_clients import (
     WATCH_HEALTH,
     list_videos,

@@ -25,9 +25,10 @@ import grpc.aio
 import pytest
 import structlog
 
+from demo_identities import IDENTITIES, identity_named
 from local_stack import Service, Stack
 from pki.authority import Authority, Issued
-from pki.identities import CLIENT, identity_named
+from pki.identities import CLIENT
 from pki.identity_folder import write_identity
 from tests.mtls.in_process import LOOPS
 from tests.mtls.scrape import get_metrics
@@ -40,7 +41,7 @@ NOW: Final = dt.datetime.now(dt.UTC)
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
-    return Authority.create()
+    return Authority.create(IDENTITIES)
 
 
 @pytest.fixture(scope="module")
@@ -99,14 +100,14 @@ def test_says_what_is_wrong_with_the_servers_certificate(
 def test_says_that_the_server_is_of_another_ca(
     authority: Authority, look: Callable[[Address], Finding]
 ) -> None:
-    with grpc_server(Authority.create().issue(QUEUE), authority.ca_pem) as address:
+    with grpc_server(Authority.create(IDENTITIES).issue(QUEUE), authority.ca_pem) as address:
         assert look(address).cause is Cause.SERVER_UNKNOWN_CA
 
 
 def test_says_that_the_server_refuses_us(
     authority: Authority, look: Callable[[Address], Finding]
 ) -> None:
-    with grpc_server(authority.issue(QUEUE), Authority.create().ca_pem) as address:
+    with grpc_server(authority.issue(QUEUE), Authority.create(IDENTITIES).ca_pem) as address:
         finding = look(address)
     assert finding == Finding(Cause.REFUSED_US, "closed when it had read our certificate")
 
@@ -143,7 +144,7 @@ def test_passes_on_the_alert_of_a_server_that_sends_one(
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(cadata=Authority.create().ca_pem.decode("ascii"))
+    context.load_verify_locations(cadata=Authority.create(IDENTITIES).ca_pem.decode("ascii"))
     context.load_cert_chain(gateway.folder / KEY_PAIR)
     with tcp_server(refusing(context)) as address:
         finding = look(address)
@@ -242,7 +243,7 @@ async def test_a_channel_that_works_is_left_alone(authority: Authority, gateway:
 @contextmanager
 def queue_that_refuses(name: str, folder: Path) -> Iterator[tuple[Stack, Service]]:
     """Yield a stack and its queue, which does not know the CA of the identity `name`."""
-    stack, foreign = Stack(folder), Authority.create()
+    stack, foreign = Stack(folder), Authority.create(IDENTITIES)
     stack.write_certificates()
     both = stack.authority.ca_pem + foreign.ca_pem
     write_identity(stack.certs / name, foreign.issue(identity_named(name)), both)

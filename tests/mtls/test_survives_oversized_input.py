@@ -10,7 +10,7 @@ from mtls.identity import load_identity
 import grpc
 import pytest
 
-from pki.identities import identity_named
+from demo_identities import identity_named
 from tests.mtls.floodable import Floodable
 from tests.mtls.scrape import sample, scrape
 

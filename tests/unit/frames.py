@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from demo_identities import IDENTITIES
 from local_stack import ROOT, EventLog, Service
 from pki.authority import Authority
-from pki.identities import IDENTITIES
 from pki.identity_folder import write_identity
 
 _START_SECONDS: Final = 30
@@ -31,7 +31,7 @@ class Frame:
     """A folder with copies of packages of services/, and certificates; nothing else is imported."""
 
     folder: Path
-    authority: Authority = field(default_factory=Authority.create)
+    authority: Authority = field(default_factory=lambda: Authority.create(IDENTITIES))
 
     @property
     def code(self) -> Path:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from cryptography import x509
 
+from demo_identities import identity_named
 from impostors import Impostor, Outcome, upload_over_grpc, upload_over_http
 from pki.authority import Issued
-from pki.identities import identity_named
 
 
 async def upload(service: str, title: str, how: str, folder: Path) -> Outcome:

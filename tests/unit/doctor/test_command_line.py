@@ -11,9 +11,10 @@ from typing import Any, Final
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
+from demo_identities import IDENTITIES, identity_named
 from doctor.command_line import main
 from pki.authority import Authority
-from pki.identities import CLIENT, SERVER, identity_named
+from pki.identities import CLIENT, SERVER
 from pki.identity_folder import write_identity
 from tests.unit.doctor.material import Made, leaf
 
@@ -22,7 +23,7 @@ SECRET: Final = b"correct horse"
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
-    return Authority.create()
+    return Authority.create(IDENTITIES)
 
 
 @pytest.fixture

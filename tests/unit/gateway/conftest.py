@@ -17,10 +17,10 @@ import aiohttp
 import grpc.aio
 import pytest
 
+from demo_identities import IDENTITIES
 from gateway.config import Config
 from gateway.server import serving
 from pki.authority import Authority
-from pki.identities import IDENTITIES
 from pki.identity_folder import write_identity
 from tests.unit.gateway.fake_queue import FakeQueue
 from videoqueue_api.v1.video_queue_pb2_grpc import add_VideoQueueServicer_to_server
@@ -31,7 +31,7 @@ from videoqueue_api.v1.video_queue_pb2_grpc import add_VideoQueueServicer_to_ser
 @pytest.fixture(scope="session")
 def identities(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Identity]:
     """Every identity, by its name."""
-    folder, authority = tmp_path_factory.mktemp("certs"), Authority.create()
+    folder, authority = tmp_path_factory.mktemp("certs"), Authority.create(IDENTITIES)
     for identity in IDENTITIES:
         write_identity(folder / identity.name, authority.issue(identity), authority.ca_pem)
     return {

@@ -11,9 +11,9 @@ from typing import Final
 import aiohttp
 import pytest
 
+from demo_identities import identity_named
 from impostors import Impostor, impostors, tls_context
 from local_stack import Service
-from pki.identities import identity_named
 from tests.unit.frames import Frame
 
 ROUTE: Final = '''"""A route of my own."""

@@ -11,8 +11,8 @@ from mtls.peer import Peer
 from mtls.revocation import Revocations
 from mtls.spiffe import SpiffeId
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
-from pki.identities import identity_named
 
 
 def peer(text: str, *, serial: int = 1, expires_at: float = inf) -> Peer:
@@ -24,7 +24,7 @@ def source_with(
     revocations: Revocations | None = None, observer: Observer = NO_OBSERVER
 ) -> IdentitySource:
     """Return a server's identity with these revocation lists."""
-    authority = Authority.create()
+    authority = Authority.create(IDENTITIES)
     issued = authority.issue(identity_named("video-queue"))
     return IdentitySource(
         Identity(

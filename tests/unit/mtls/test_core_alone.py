@@ -9,8 +9,8 @@ from typing import Final
 
 import pytest
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
-from pki.identities import identity_named
 from pki.identity_folder import write_identity
 
 ROOT: Final = Path(__file__).resolve().parents[3]
@@ -20,7 +20,7 @@ PROGRAM: Final = Path(__file__).with_name("both_protocols.py")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    authority, other = Authority.create(), Authority.create()
+    authority, other = Authority.create(IDENTITIES), Authority.create(IDENTITIES)
     for name in ("gateway", "client/viewer", "client/uploader"):
         write_identity(tmp_path / name, authority.issue(identity_named(name)), authority.ca_pem)
     viewer = other.issue(identity_named("client/viewer"))  # like ours in all but its CA

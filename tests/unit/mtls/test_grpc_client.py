@@ -17,8 +17,8 @@ import grpc.aio
 import pytest
 from cryptography import x509
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
-from pki.identities import identity_named
 from pki.identity_folder import write_identity
 
 SERIAL = "/my.v1.Service/Serial"
@@ -30,7 +30,7 @@ class Peers:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.authority = Authority.create()
+        self.authority = Authority.create(IDENTITIES)
         self.source = IdentitySource(self.identity("video-queue"))
         self.address = Address("localhost", 0)
 
@@ -142,7 +142,7 @@ async def test_at_the_end_the_old_channel_is_closed_too(peers: Peers) -> None:
 
 async def test_the_old_certificate_is_used_until_the_server_takes_the_new(peers: Peers) -> None:
     """As when a CA is changed in the wrong order."""
-    other = Authority.create()
+    other = Authority.create(IDENTITIES)
     source = IdentitySource(peers.identity("gateway"))
     old = source.current
     async with mtls_channel(peers.address, source) as channel:
@@ -158,7 +158,9 @@ async def test_the_old_certificate_is_used_until_the_server_takes_the_new(peers:
 async def test_only_the_newest_certificate_is_waited_for(peers: Peers) -> None:
     source = IdentitySource(peers.identity("gateway"))
     async with mtls_channel(peers.address, source) as channel:
-        source.replace(peers.identity("gateway", Authority.create()))  # the server takes no such
+        source.replace(
+            peers.identity("gateway", Authority.create(IDENTITIES))
+        )  # the server takes no such
         source.replace(peers.identity("gateway"))
         await until_it_calls_as(channel, source.current)
 

@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from demo_identities import IDENTITIES
 from pki.authority import Authority
 from tests.unit.mtls.peers import peer, source_with
 
@@ -75,7 +76,7 @@ class Closed(Observer):
 
 def close_outdated(*connections: Any, revoked: Peer | None = None) -> Closed:
     """Return what was reported."""
-    lists = Revocations.parse(Authority.create().crl())
+    lists = Revocations.parse(Authority.create(IDENTITIES).crl())
     names = frozenset({revoked.certificate_id} if revoked else ())
     observer = Closed()
     source = source_with(Revocations(lists.pem, names, lists.next_update, lists.ends_at), observer)

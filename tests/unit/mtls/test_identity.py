@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ObjectIdentifier
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority, Issued
-from pki.identities import CLIENT, SERVER, identity_named
+from pki.identities import CLIENT, SERVER
 from pki.identity_folder import write_identity
 
 BOTH = frozenset(Role)
@@ -26,7 +27,7 @@ GATEWAY = identity_named("gateway")
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
-    return Authority.create()
+    return Authority.create(IDENTITIES)
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_refuses_a_chain_out_of_order(folder: Path, authority: Authority, issued
 
 
 def test_refuses_a_root_of_another_authority(folder: Path) -> None:
-    (folder / "ca-certificate.crt").write_bytes(Authority.create().ca_pem)
+    (folder / "ca-certificate.crt").write_bytes(Authority.create(IDENTITIES).ca_pem)
     with pytest.raises(IdentityError, match="different authorities"):
         load_identity(folder, roles=BOTH)
 

@@ -13,9 +13,9 @@ from mtls.spiffe import SpiffeId
 import pytest
 from cryptography import x509
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
 from pki.crl import Revoked
-from pki.identities import identity_named
 from pki.identity_folder import write_identity
 from tests.unit.mtls.peers import source_with
 
@@ -25,7 +25,7 @@ HOUR = dt.timedelta(hours=1)
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
-    return Authority.create()
+    return Authority.create(IDENTITIES)
 
 
 def peer_with(certificate: x509.Certificate) -> Peer:
@@ -37,7 +37,7 @@ def peer_with(certificate: x509.Certificate) -> Peer:
 
 
 def test_knows_the_certificates_on_all_lists(authority: Authority) -> None:
-    other = Authority.create()
+    other = Authority.create(IDENTITIES)
     mine, theirs, good = (ca.issue(GATEWAY).certificate for ca in (authority, other, authority))
     revocations = Revocations.parse(
         authority.crl([Revoked(mine.serial_number)]) + other.crl([Revoked(theirs.serial_number)])

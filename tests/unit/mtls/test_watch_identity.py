@@ -13,8 +13,8 @@ from mtls.identity_source import watch_identity
 
 import pytest
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority, Issued
-from pki.identities import identity_named
 from pki.identity_folder import write_identity
 
 GATEWAY = identity_named("gateway")
@@ -24,7 +24,7 @@ SOON = 0.01
 
 @pytest.fixture(scope="module")
 def authority() -> Authority:
-    return Authority.create()
+    return Authority.create(IDENTITIES)
 
 
 @pytest.fixture

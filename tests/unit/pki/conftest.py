@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import bootstrap_certs
+from demo_identities import IDENTITIES
 from pki.authority import Authority, KeyType
 from pki.bootstrap import bootstrap
 from pki.run import Options
@@ -19,7 +20,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="session")
 def authority() -> Authority:
-    return Authority.create()
+    return Authority.create(IDENTITIES)
 
 
 @pytest.fixture(params=["ec", "rsa"], scope="session")
@@ -31,7 +32,7 @@ def key_type(request: pytest.FixtureRequest) -> KeyType:
 @pytest.fixture(scope="session")
 def typed_authority(key_type: KeyType) -> Authority:
     """A CA whose own keys are of `key_type`."""
-    return Authority.create(key_type=key_type)
+    return Authority.create(IDENTITIES, key_type=key_type)
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder after its first run, which no test may change."""
     folder = tmp_path_factory.mktemp("made")
-    bootstrap(folder, Options())
+    bootstrap(folder, Options(IDENTITIES))
     return folder
 
 
@@ -57,7 +58,8 @@ def certs(made: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def command(tmp_path: Path) -> list[str]:
     """The script as a person or a container starts it, with a folder that does not exist yet."""
-    return [sys.executable, bootstrap_certs.__file__, "--folder", str(tmp_path / "certs")]
+    script = bootstrap_certs.__file__
+    return [sys.executable, script, "--localhost", "--folder", str(tmp_path / "certs")]
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import grpc
 import pytest
 
+from demo_identities import identity_named
 from pki.authority import Authority, Issued, KeyType
-from pki.identities import identity_named
 
 QUEUE, GATEWAY = identity_named("video-queue"), identity_named("gateway")
 TIMEOUT = 20  # seconds
@@ -62,15 +62,9 @@ def test_accepts_both_sides(typed_authority: Authority, key_type: KeyType) -> No
     assert answer.split(b",") == [GATEWAY.uri.encode(), *map(str.encode, GATEWAY.dns_names)]
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"dns_names": ["evil.test"]}, {"uris": ["spiffe://evil.test/a"]}]
-)
-def test_refuses_a_name_that_the_issuing_ca_may_not_sign(
-    authority: Authority, wrong: dict[str, list[str]]
-) -> None:
+def test_refuses_a_name_that_the_issuing_ca_may_not_sign(authority: Authority) -> None:
     """BoringSSL enforces the constraints too; the reasons are read in the tests beside this one."""
-    accepted = authority.issue(GATEWAY)
-    refused = authority.issue(GATEWAY, uris=wrong.get("uris"), dns_names=wrong.get("dns_names"))
+    accepted, refused = authority.issue(GATEWAY), authority.issue(GATEWAY, dns_names=["evil.test"])
     with serving(authority.issue(QUEUE), authority.ca_pem) as server:
         with pytest.raises(grpc.RpcError) as caught:
             call(server.address, refused, authority.ca_pem)

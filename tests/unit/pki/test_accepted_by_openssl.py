@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from cryptography.x509.oid import ObjectIdentifier
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority, Issued, KeyType
 from pki.ca_folder import write_authority
-from pki.identities import CLIENT, IDENTITIES, SERVER, Identity, identity_named
+from pki.identities import CLIENT, SERVER, Identity
 from pki.identity_folder import write_identity
 
 pytestmark = pytest.mark.skipif(
@@ -39,7 +40,7 @@ def verify(
     )
 
 
-@pytest.mark.parametrize("identity", IDENTITIES, ids=lambda identity: identity.name)
+@pytest.mark.parametrize("identity", IDENTITIES.rows, ids=lambda identity: identity.name)
 @pytest.mark.parametrize("purpose", PURPOSES, ids=PURPOSES.values())
 def test_accepts_an_identity_for_its_own_purpose_only(
     tmp_path: Path,

@@ -1,13 +1,15 @@
 """What the certificates say (RFC 5280), and that the wrong ones can be made on purpose."""
 
 import datetime as dt
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority, KeyType
-from pki.identities import DNS_NAMES, IDENTITIES, SERVER, Identity, identity_named
+from pki.identities import CLIENT, SERVER, Identity
 from pki.pem import parse_key
 from pki.signing import is_issued_by
 
@@ -28,7 +30,7 @@ def critical(certificate: x509.Certificate) -> set[type[x509.ExtensionType]]:
     return {type(extension.value) for extension in certificate.extensions if extension.critical}
 
 
-@pytest.mark.parametrize("identity", IDENTITIES, ids=lambda identity: identity.name)
+@pytest.mark.parametrize("identity", IDENTITIES.rows, ids=lambda identity: identity.name)
 def test_leaf_says_what_the_table_says(authority: Authority, identity: Identity) -> None:
     leaf = authority.issue(identity).certificate
     san = names(leaf)
@@ -75,12 +77,21 @@ def test_name_constraints_permit_the_demo_and_nothing_else(authority: Authority)
     constraints = authority.issuing.certificate.extensions.get_extension_for_class(
         x509.NameConstraints
     ).value
-    assert constraints.excluded_subtrees is None
     assert constraints.permitted_subtrees == [
-        *map(x509.DNSName, DNS_NAMES),
-        x509.UniformResourceIdentifier("video-demo.test"),
+        *map(x509.DNSName, IDENTITIES.dns_names),
+        x509.RFC822Name("none.invalid"),
     ]
-    assert set(DNS_NAMES) == {"video-queue", "gateway", "localhost"}
+    assert constraints.excluded_subtrees == [
+        x509.IPAddress(IPv4Network("0.0.0.0/0")),
+        x509.IPAddress(IPv6Network("::/0")),
+    ]
+    assert set(IDENTITIES.dns_names) == {"video-queue", "gateway", "localhost"}
+
+
+def test_the_issuing_ca_is_for_tls_alone(authority: Authority) -> None:
+    extensions = authority.issuing.certificate.extensions
+    ekus = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(ekus) == [SERVER, CLIENT]
 
 
 def test_each_certificate_names_the_key_that_signed_it(authority: Authority) -> None:
@@ -147,7 +158,7 @@ def test_chain_is_the_leaf_and_then_the_issuing_ca(authority: Authority) -> None
 
 
 def test_impostor_ca_has_the_same_names_and_other_keys(authority: Authority) -> None:
-    impostor = Authority.create()
+    impostor = Authority.create(IDENTITIES)
     ours, theirs = authority.issue(GATEWAY).certificate, impostor.issue(GATEWAY).certificate
     assert (theirs.subject, theirs.issuer) == (ours.subject, ours.issuer)
     assert names(theirs) == names(ours)

@@ -10,11 +10,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority, KeyType
 from pki.bootstrap import bootstrap
 from pki.ca_folder import load_authorities, write_authority
 from pki.errors import AuthorityUnusable
-from pki.identities import IDENTITIES, identity_named
 from pki.identity_folder import read_identity, write_identity
 from pki.run import Options
 
@@ -105,7 +105,7 @@ def test_key_pair_is_the_key_and_then_the_chain(certs: Path) -> None:
 
 def test_a_second_run_changes_nothing_and_says_so(certs: Path) -> None:
     before = state(certs)
-    outcome = bootstrap(certs, Options())
+    outcome = bootstrap(certs, Options(IDENTITIES))
     assert state(certs) == before
     assert outcome.changes == ()
     assert len(outcome.notes) == 1
@@ -119,18 +119,18 @@ def test_what_is_wrong_is_issued_again_and_nothing_else(certs: Path) -> None:
     lists = (certs / "ca" / "revoked.crl").read_bytes()
     write_identity(certs / "gateway", expired, authority.ca_pem, crl_pem=lists)
     before = state(certs)
-    outcome = bootstrap(certs, Options())
+    outcome = bootstrap(certs, Options(IDENTITIES))
     files = {certs / "gateway" / file for file in IDENTITY_FILES}
     assert changed(before, state(certs)) == files | {certs / "ca" / "issued.json"}
     assert len(outcome.changes) == 1
     assert outcome.changes[0].startswith("gateway: issued again, valid until ")
     assert outcome.changes[0].endswith(", because less than a third of its life is left")
     assert read_identity(certs / "gateway").leaf.not_valid_after_utc > now
-    assert bootstrap(certs, Options()).changes == ()
+    assert bootstrap(certs, Options(IDENTITIES)).changes == ()
 
 
 def test_a_leaf_lives_as_long_as_asked(tmp_path: Path) -> None:
-    bootstrap(tmp_path, Options(leaf_life=dt.timedelta(days=89)))
+    bootstrap(tmp_path, Options(IDENTITIES, leaf_life=dt.timedelta(days=89)))
     left = read_identity(tmp_path / "gateway").leaf.not_valid_after_utc - dt.datetime.now(dt.UTC)
     assert dt.timedelta(days=88) < left < dt.timedelta(days=89)
 
@@ -142,7 +142,7 @@ def test_a_leaf_lives_a_day_if_nothing_is_asked(certs: Path) -> None:
 
 def test_everything_is_issued_again_when_that_is_asked(certs: Path) -> None:
     before = state(certs)
-    outcome = bootstrap(certs, Options(again=True))
+    outcome = bootstrap(certs, Options(IDENTITIES, again=True))
     assert len(outcome.changes) == len(IDENTITIES)
     assert all("because that was asked for" in change for change in outcome.changes)
     kept = {path for path in before if "ca" in path.parts or "offline-root" in path.parts}
@@ -155,7 +155,7 @@ def test_everything_is_issued_again_when_that_is_asked(certs: Path) -> None:
 def test_every_key_is_of_the_type_that_was_asked_for(
     tmp_path: Path, key_type: KeyType, kind: type
 ) -> None:
-    bootstrap(tmp_path, Options(key_type=key_type))
+    bootstrap(tmp_path, Options(IDENTITIES, key_type=key_type))
     certificates = [
         x509.load_pem_x509_certificate(path.read_bytes()) for path in tmp_path.rglob("*.crt")
     ]
@@ -164,7 +164,7 @@ def test_every_key_is_of_the_type_that_was_asked_for(
 
 def test_another_key_type_renews_the_leaves_and_keeps_the_ca(certs: Path) -> None:
     ca_before = state(certs / "ca" / "1")
-    outcome = bootstrap(certs, Options(key_type="rsa"))
+    outcome = bootstrap(certs, Options(IDENTITIES, key_type="rsa"))
     assert state(certs / "ca" / "1") == ca_before
     assert len(outcome.changes) == len(IDENTITIES)
     assert all("its key type has changed" in change for change in outcome.changes)
@@ -172,39 +172,41 @@ def test_another_key_type_renews_the_leaves_and_keeps_the_ca(certs: Path) -> Non
 
 def test_force_makes_a_new_ca_and_issues_everything_again(certs: Path) -> None:
     before = state(certs)
-    bootstrap(certs, Options(force=True))
+    bootstrap(certs, Options(IDENTITIES, force=True))
     after = state(certs)
     assert changed(before, after) == set(before)
     assert after.keys() == before.keys()
-    assert bootstrap(certs, Options()).changes == ()
+    assert bootstrap(certs, Options(IDENTITIES)).changes == ()
 
 
 def test_an_unusable_ca_is_an_error_that_changes_nothing_and_force_heals(certs: Path) -> None:
     (certs / "ca" / "1" / "issuing-private-key.pem").unlink()
     before = state(certs)
     with pytest.raises(AuthorityUnusable):
-        bootstrap(certs, Options())
+        bootstrap(certs, Options(IDENTITIES))
     assert state(certs) == before
-    bootstrap(certs, Options(force=True))
-    assert bootstrap(certs, Options()).changes == ()
+    bootstrap(certs, Options(IDENTITIES, force=True))
+    assert bootstrap(certs, Options(IDENTITIES)).changes == ()
 
 
 def test_leaves_of_a_ca_that_is_gone_are_issued_again(certs: Path) -> None:
-    write_authority(certs, Authority.create())
-    outcome = bootstrap(certs, Options())
+    write_authority(certs, Authority.create(IDENTITIES))
+    outcome = bootstrap(certs, Options(IDENTITIES))
     assert len(outcome.changes) == 1 + len(IDENTITIES)
     assert outcome.changes[0].endswith("because the CAs have changed")
     assert all("it was issued by another CA" in change for change in outcome.changes[1:])
-    assert bootstrap(certs, Options()).changes == ()
+    assert bootstrap(certs, Options(IDENTITIES)).changes == ()
 
 
-def test_the_end_of_the_ca_is_told_in_time(tmp_path: Path) -> None:
-    three_years = dt.timedelta(days=3 * 365)
+def test_the_end_of_the_root_is_told_in_time(tmp_path: Path) -> None:
+    ten_years = dt.timedelta(days=10 * 365)
     write_authority(
         tmp_path,
-        Authority.create(now=dt.datetime.now(dt.UTC) - three_years + dt.timedelta(days=89)),
+        Authority.create(
+            IDENTITIES, now=dt.datetime.now(dt.UTC) - ten_years + dt.timedelta(days=89)
+        ),
     )
-    (note,) = bootstrap(tmp_path, Options()).notes
+    (note,) = bootstrap(tmp_path, Options(IDENTITIES)).notes
     assert "replace it in time with `rotate-ca`" in note
 
 
@@ -216,8 +218,8 @@ def test_what_is_trusted_is_put_right_and_no_leaf_issued(
     path = certs / "gateway" / file
     path.unlink() if content is None else path.write_bytes(content)
     before = state(certs)
-    outcome = bootstrap(certs, Options())
-    assert outcome.changes == ("1 folders: given the roots and revocation lists of now",)
+    outcome = bootstrap(certs, Options(IDENTITIES))
+    assert outcome.changes == ("1 folders: given the present roots and revocation lists",)
     assert {path.parent for path in changed(before, state(certs))} == {certs / "gateway"}
     assert path.read_bytes() == (certs / "probe" / file).read_bytes()
 
@@ -225,15 +227,15 @@ def test_what_is_trusted_is_put_right_and_no_leaf_issued(
 def test_a_key_that_was_opened_to_others_is_closed_again(certs: Path) -> None:
     key = certs / "gateway" / "private-key.pem"
     key.chmod(0o644)
-    outcome = bootstrap(certs, Options())
+    outcome = bootstrap(certs, Options(IDENTITIES))
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
-    assert outcome.changes == ("owners and modes put right: 1",)
+    assert outcome.changes == ("owners and modes corrected: 1",)
 
 
 def test_leaves_foreign_files_alone(certs: Path) -> None:
     foreign = certs / "README.md"
     foreign.write_text("not ours")
     foreign.chmod(0o640)
-    bootstrap(certs, Options(force=True))
+    bootstrap(certs, Options(IDENTITIES, force=True))
     assert foreign.read_text() == "not ours"
     assert stat.S_IMODE(foreign.stat().st_mode) == 0o640

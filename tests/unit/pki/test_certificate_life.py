@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 import bootstrap_certs
-from pki.rollover import LOAD_TIME
+from pki.run import LOAD_TIME
 
 SCRIPT: Final = Path(bootstrap_certs.__file__)
 NAME: Final = "scripts/bootstrap_certs.py"

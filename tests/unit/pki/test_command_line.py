@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
 import bootstrap_certs
 from bootstrap_certs import main
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
-from pki.identities import IDENTITIES, identity_named
 from pki.identity_folder import read_identity, write_identity
 from pki.layout import CA_FILES, COMMON_CA_FILES, IDENTITY_FILES, OFFLINE_FILES
 from pki.show import certificates_table
@@ -103,10 +103,14 @@ def test_the_password_of_the_browsers_file_is_shown_once(
     assert (Path(certs) / "client" / "uploader" / "client.p12").read_bytes() == content
 
 
-def test_makes_no_browser_file_for_a_service(certs: str) -> None:
+def test_makes_no_browser_file_for_a_service(
+    certs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["--folder", certs, "--pkcs12", "client/viewer"]) == 0
-    with pytest.raises(SystemExit, match="2"):
-        main(["--folder", certs, "--pkcs12", "gateway"])
+    assert main(["--folder", certs, "--pkcs12", "gateway"]) == 1
+    told = capsys.readouterr().err
+    assert "gateway is none" in told
+    assert "client/uploader, client/viewer" in told
 
 
 def test_says_what_to_do_about_an_unusable_ca(
@@ -156,7 +160,7 @@ def test_show_tells_names_ekus_and_what_is_left(tmp_path: Path, authority: Autho
         write_identity(tmp_path / issued[0].name, issued[1], authority.ca_pem)
     (tmp_path / "console").mkdir()
     (tmp_path / "console" / "certificate.crt").write_text("noise")
-    lines = certificates_table(tmp_path, now=now).splitlines()
+    lines = certificates_table(tmp_path, IDENTITIES, now=now).splitlines()
     rows = {line.split("  ")[0]: re.split(" {2,}", line)[1:] for line in lines}
     assert rows["IDENTITY"] == ["LEFT", "EKU", "NAMES"]
     names = "spiffe://video-demo.test/gateway, gateway, localhost"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
 from pki.crl import Revoked
-from pki.identities import identity_named
 from pki.identity_folder import write_identity
 from tests.unit.pki.verifiers import handshake, openssl_says
 
@@ -81,7 +81,7 @@ def test_python_reads_the_lists_of_two_cas_from_one_file(
     tmp_path: Path, authority: Authority, *, is_first: bool
 ) -> None:
     """During a rollover both CAs are trusted, and each leaf is looked up in its own CA's list."""
-    other = Authority.create()
+    other = Authority.create(IDENTITIES)
     mine, yours = (authority, other) if is_first else (other, authority)
     ca_pem = authority.ca_pem + other.ca_pem
     queue, gateway = mine.issue(QUEUE), yours.issue(GATEWAY)

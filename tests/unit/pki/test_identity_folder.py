@@ -9,8 +9,9 @@ from cryptography.x509.oid import ObjectIdentifier
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority, Issued, KeyType
-from pki.identities import CLIENT, SERVER, identity_named
+from pki.identities import CLIENT, SERVER
 from pki.identity_folder import (
     Wanted,
     read_identity,
@@ -45,7 +46,9 @@ class Home:
         now: dt.datetime | None = None,
         revoked: frozenset[int] = frozenset(),
     ) -> str | None:
-        wanted = Wanted(GATEWAY, self.authority, key_type, now or dt.datetime.now(dt.UTC), revoked)
+        wanted = Wanted(
+            GATEWAY, (self.authority,), key_type, now or dt.datetime.now(dt.UTC), revoked
+        )
         return reason_to_issue(self.folder, wanted)
 
 
@@ -67,12 +70,12 @@ def test_a_file_is_missing(home: Home, file: str) -> None:
 
 
 def test_another_ca_of_the_same_name_issued_it(home: Home) -> None:
-    home.write(Authority.create().issue(GATEWAY))
+    home.write(Authority.create(IDENTITIES).issue(GATEWAY))
     assert home.reason() == "it was issued by another CA"
 
 
 def test_whom_it_trusts_is_no_reason(home: Home) -> None:
-    write_identity(home.folder, home.authority.issue(GATEWAY), Authority.create().ca_pem)
+    write_identity(home.folder, home.authority.issue(GATEWAY), Authority.create(IDENTITIES).ca_pem)
     assert home.reason() is None
 
 

@@ -13,11 +13,11 @@ from mtls.identity import load_identity
 
 import pytest
 
+from demo_identities import IDENTITIES
 from pki import store
 from pki.bootstrap import bootstrap
 from pki.crl import parse_crls, revoked_in
 from pki.errors import FolderBusy
-from pki.identities import IDENTITIES
 from pki.identity_folder import read_identity
 from pki.revoke import revoke
 from pki.rollover import progress, rotate
@@ -83,8 +83,8 @@ def run_until_rename(
 
 
 def assert_next_run_heals(folder: Path) -> None:
-    bootstrap(folder, Options())
-    assert bootstrap(folder, Options()).changes == ()
+    bootstrap(folder, Options(IDENTITIES))
+    assert bootstrap(folder, Options(IDENTITIES)).changes == ()
     names = [path.name for path in folder.rglob("*")]
     assert (
         len([name for name in names if name.endswith((".crt", ".pem", ".crl", ".json"))]) == FILES
@@ -101,7 +101,7 @@ def environment() -> dict[str, str]:
 def test_a_first_run_may_stop_before_any_rename(
     tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_until_rename(count, lambda: bootstrap(tmp_path, Options()), monkeypatch)
+    run_until_rename(count, lambda: bootstrap(tmp_path, Options(IDENTITIES)), monkeypatch)
     assert_next_run_heals(tmp_path)
 
 
@@ -109,8 +109,10 @@ def test_a_first_run_may_stop_before_any_rename(
 def test_a_fresh_start_may_stop_before_any_rename(
     tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bootstrap(tmp_path, Options())
-    run_until_rename(count, lambda: bootstrap(tmp_path, Options(force=True)), monkeypatch)
+    bootstrap(tmp_path, Options(IDENTITIES))
+    run_until_rename(
+        count, lambda: bootstrap(tmp_path, Options(IDENTITIES, force=True)), monkeypatch
+    )
     assert_next_run_heals(tmp_path)
 
 
@@ -151,8 +153,10 @@ def test_a_stage_of_a_rollover_may_stop_before_any_rename(
     certs: Path, stage: Stage, count: int, by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for earlier in list(Stage)[: list(Stage).index(stage)]:
-        rotate(certs, Options(), earlier, AT_ONCE)
-    run_until_rename(count, lambda: rotate(certs, Options(), stage, AT_ONCE), monkeypatch)
+        rotate(certs, Options(IDENTITIES, load_time=AT_ONCE), earlier)
+    run_until_rename(
+        count, lambda: rotate(certs, Options(IDENTITIES, load_time=AT_ONCE), stage), monkeypatch
+    )
     for identity in IDENTITIES:  # a service that is restarted now comes up
         load_identity(certs / identity.name, roles=frozenset())
         if stage is Stage.ISSUE:  # others may show the leaf of either CA
@@ -160,12 +164,15 @@ def test_a_stage_of_a_rollover_may_stop_before_any_rename(
             assert roots.count(b"BEGIN CERTIFICATE") == 2
     handshake(server=certs / "video-queue", client=certs / "gateway")
     if by == "a plain run":
-        bootstrap(certs, Options())
+        bootstrap(certs, Options(IDENTITIES))
     stages = list(Stage)[list(Stage).index(stage) :]
-    if progress(certs, Options(), AT_ONCE, on_wait=lambda: None).next is not stage:
+    if (
+        progress(certs, Options(IDENTITIES, load_time=AT_ONCE), on_wait=lambda: None).next
+        is not stage
+    ):
         stages.pop(0)
     for left in stages:
-        rotate(certs, Options(), left, AT_ONCE)
+        rotate(certs, Options(IDENTITIES, load_time=AT_ONCE), left)
     assert sorted(path.name for path in (certs / "ca").iterdir()) == [
         "2",
         "issued.json",
@@ -178,14 +185,14 @@ def test_a_stage_of_a_rollover_may_stop_before_any_rename(
 @pytest.mark.parametrize("by", ["a plain run", "the next rollover"])
 def test_the_last_stage_may_stop_when_only_its_note_is_left(certs: Path, by: str) -> None:
     for stage in Stage:
-        rotate(certs, Options(), stage, AT_ONCE)
+        rotate(certs, Options(IDENTITIES, load_time=AT_ONCE), stage)
     note = certs / "ca" / "rollover.json"
     note.write_text('{"stage": "drop"}')
     if by == "a plain run":
-        bootstrap(certs, Options())
+        bootstrap(certs, Options(IDENTITIES))
         assert not note.exists()
         return
-    rotate(certs, Options(), Stage.TRUST, AT_ONCE)
+    rotate(certs, Options(IDENTITIES, load_time=AT_ONCE), Stage.TRUST)
     roots = (certs / "gateway" / "ca-certificate.crt").read_bytes()
     assert roots.count(b"BEGIN CERTIFICATE") == 2
 
@@ -195,9 +202,11 @@ def test_a_stage_takes_as_many_renames_as_are_tried(
     certs: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for earlier in list(Stage)[: list(Stage).index(stage)]:
-        rotate(certs, Options(), earlier, AT_ONCE)
+        rotate(certs, Options(IDENTITIES, load_time=AT_ONCE), earlier)
     run_until_rename(
-        STAGE_RENAMES[stage] - 1, lambda: rotate(certs, Options(), stage, AT_ONCE), monkeypatch
+        STAGE_RENAMES[stage] - 1,
+        lambda: rotate(certs, Options(IDENTITIES, load_time=AT_ONCE), stage),
+        monkeypatch,
     )
 
 
@@ -208,11 +217,11 @@ def test_a_revocation_may_stop_before_any_rename(
     certs: Path, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = read_identity(certs / "gateway").leaf.serial_number
-    run_until_rename(count, lambda: revoke(certs, Options(), "gateway"), monkeypatch)
+    run_until_rename(count, lambda: revoke(certs, Options(IDENTITIES), "gateway"), monkeypatch)
     if count:
-        bootstrap(certs, Options())
+        bootstrap(certs, Options(IDENTITIES))
     else:
-        revoke(certs, Options(), "gateway")
+        revoke(certs, Options(IDENTITIES), "gateway")
     (crl,) = parse_crls((certs / "probe" / "revoked.crl").read_bytes())
     assert revoked_in(crl) == {old: None}
     assert read_identity(certs / "gateway").leaf.serial_number != old
@@ -231,13 +240,13 @@ def test_runs_at_once_take_turns_and_only_the_first_has_work(
         ]
         for run in runs:
             assert run.stderr is not None
-            assert "Another run is at work" in run.stderr.readline()
+            assert "Another run holds" in run.stderr.readline()
         assert list(folder.iterdir()) == []
     outputs = [run.communicate(timeout=TIMEOUT)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0, 0]
     assert sorted(output.startswith("ca: made") for output in outputs) == [False, False, True]
     assert sorted(output.startswith("Nothing to do") for output in outputs) == [False, True, True]
-    assert bootstrap(folder, Options()).changes == ()
+    assert bootstrap(folder, Options(IDENTITIES)).changes == ()
 
 
 def test_the_lock_of_a_killed_run_is_lifted(tmp_path: Path, environment: dict[str, str]) -> None:

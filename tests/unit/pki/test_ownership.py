@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from demo_identities import IDENTITIES, identity_named
 from pki.bootstrap import bootstrap
 from pki.errors import FolderUnusable
-from pki.identities import IDENTITIES, identity_named
 from pki.ownership import Ownership
 from pki.run import Options
 from pki.store import Owner
@@ -33,7 +33,7 @@ with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(io.Str
 os.setgroups([])
 os.setgid({HOST.gid})
 os.setuid({HOST.uid})
-code = bootstrap_certs.main(["--folder", *sys.argv[1:]])
+code = bootstrap_certs.main(["--localhost", "--folder", *sys.argv[1:]])
 sys.stdout.flush()
 os._exit(code)
 """
@@ -47,7 +47,7 @@ def owner(path: Path) -> Owner:
 @pytest.fixture
 def certs() -> Iterator[Path]:
     """A folder of the host's user, after root has filled it; pytest's are closed to others."""
-    options = Options(service_owner=SERVICE.uid, pkcs12=identity_named("client/viewer"))
+    options = Options(IDENTITIES, service_owner=SERVICE.uid, pkcs12=identity_named("client/viewer"))
     with tempfile.TemporaryDirectory() as name:
         os.chown(name, HOST.uid, HOST.gid)
         bootstrap(Path(name), options)
@@ -79,7 +79,7 @@ def test_services_own_their_files_and_the_host_those_of_people() -> None:
 def test_only_root_may_ask_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(FolderUnusable, match="Only root"):
-        bootstrap(tmp_path, Options(service_owner=SERVICE.uid))
+        bootstrap(tmp_path, Options(IDENTITIES, service_owner=SERVICE.uid))
 
 
 @needs_root
@@ -94,10 +94,10 @@ def test_owners_are_repaired_when_nothing_is_issued(certs: Path) -> None:
     strays = [certs / "gateway" / "key-pair.pem", certs / "client", certs / "ca"]
     for stray in strays:
         os.chown(stray, 0, 0)
-    outcome = bootstrap(certs, Options(service_owner=SERVICE.uid))
-    assert outcome.changes == ("owners and modes put right: 3",)
+    outcome = bootstrap(certs, Options(IDENTITIES, service_owner=SERVICE.uid))
+    assert outcome.changes == ("owners and modes corrected: 3",)
     assert [owner(stray) for stray in strays] == [SERVICE, HOST, HOST]
-    assert bootstrap(certs, Options(service_owner=SERVICE.uid)).changes == ()
+    assert bootstrap(certs, Options(IDENTITIES, service_owner=SERVICE.uid)).changes == ()
 
 
 @needs_root
@@ -108,7 +108,7 @@ def test_does_not_follow_a_link_to_somebody_elses_file(certs: Path) -> None:
     victim.chmod(0o644)
     key.unlink()
     key.symlink_to(victim)
-    bootstrap(certs, Options(service_owner=SERVICE.uid))
+    bootstrap(certs, Options(IDENTITIES, service_owner=SERVICE.uid))
     assert owner(victim) == Owner(0, 0)
     assert victim.stat().st_mode & 0o777 == 0o644
 
@@ -132,7 +132,7 @@ def test_the_hosts_user_may_issue_everything_again_and_root_then_repairs_the_own
     result = as_the_hosts_user(certs, "--force")
     assert (result.returncode, result.stderr) == (0, "")
     assert owner(certs / "gateway" / "private-key.pem") == HOST
-    bootstrap(certs, Options(service_owner=SERVICE.uid))
+    bootstrap(certs, Options(IDENTITIES, service_owner=SERVICE.uid))
     assert owner(certs / "gateway" / "private-key.pem") == SERVICE
 
 

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demo_identities import identity_named
 from pki.authority import Authority
-from pki.identities import identity_named
 from pki.pem import key_pem, parse_certificates, parse_key
 from pki.signing import is_issued_by
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
+from demo_identities import identity_named
 from pki.authority import Authority
 from pki.errors import KeyUnreadable
-from pki.identities import identity_named
 from pki.identity_folder import read_identity, write_identity
 from pki.pkcs12 import write_pkcs12
 

@@ -15,9 +15,9 @@ import pytest
 
 import bootstrap_certs
 from bootstrap_certs import main
+from demo_identities import identity_named
 from pki.arguments import parse_duration
 from pki.ca_folder import load_authorities
-from pki.identities import identity_named
 from pki.identity_folder import read_identity, renewal_due, write_identity
 from pki.renewer import longest_interval
 from pki.store import locked
@@ -29,10 +29,10 @@ LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (.+)\n")
 
 @contextmanager
 def renewer(certs: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run it, looking every second, until the end of the block."""
+    """Run it, with a check every second, until the end of the block."""
     process = subprocess.Popen(
         [
-            *(sys.executable, bootstrap_certs.__file__, "--folder", certs),
+            *(sys.executable, bootstrap_certs.__file__, "--folder", certs, "--localhost"),
             *("renew", "--every", "1s", *arguments),
         ],
         stdout=subprocess.PIPE,
@@ -66,7 +66,7 @@ def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[
 
 def test_issues_again_what_is_due_and_says_so_in_one_line(certs: Path) -> None:
     with renewer(certs) as process:
-        assert said(process) == "renewer: looks every 1s, leaves live 24h"
+        assert said(process) == "renewer: checks every 1s, leaves live 24h"
         before = read_identity(certs / "gateway").leaf
         (certs / "gateway" / "key-pair.pem").unlink()
         assert re.fullmatch(
@@ -127,7 +127,7 @@ def test_a_damaged_file_is_told_and_tried_again(certs: Path) -> None:
     key.write_bytes(b"noise")
     with renewer(certs) as process:
         said(process)
-        assert "ca/1 cannot be used: a file in it is damaged" in said(process, error=True)
+        assert "issuing-private-key.pem is missing or damaged" in said(process, error=True)
         (certs / "gateway" / "key-pair.pem").unlink()
         key.write_bytes(good)
         assert said(process).startswith("gateway: issued again, ")
@@ -145,13 +145,13 @@ def test_works_without_the_folder_of_the_root(certs: Path) -> None:
 @pytest.mark.parametrize(
     ("life", "every"), [("30s", "3s"), ("60s", "6s"), ("9m", "1m"), ("24h", "1m"), ("89d", "1m")]
 )
-def test_looks_at_least_three_times_in_the_third_of_a_life_that_is_left(
+def test_checks_at_least_three_times_in_the_third_of_a_life_that_is_left(
     life: str, every: str
 ) -> None:
     assert longest_interval(parse_duration(life)) == parse_duration(every)
 
 
-def test_refuses_to_look_too_seldom(certs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refuses_to_check_too_rarely(certs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--folder", str(certs), "renew", "--leaf-life", "60s", "--every", "7s"]) == 1
     assert "give `--every 6s` or less" in capsys.readouterr().err
 
@@ -168,12 +168,14 @@ def test_refuses_an_interval_that_is_none(
 def test_check_says_what_is_not_in_order_and_changes_nothing(
     certs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--folder", str(certs), "check"]) == 0
+    assert main(["--folder", str(certs), "--localhost", "check"]) == 0
     assert capsys.readouterr().out == "All is in order.\n"
     path = certs / "gateway" / "revoked.crl"
     path.unlink()
-    assert main(["--folder", str(certs), "check"]) == 1
-    assert capsys.readouterr().out == "gateway: does not hold the roots and lists of now\n"
+    assert main(["--folder", str(certs), "--localhost", "check"]) == 1
+    assert (
+        capsys.readouterr().out == "gateway: does not hold the present roots and revocation lists\n"
+    )
     assert not path.exists()
     assert main(["--folder", str(certs / "nowhere"), "check"]) == 1
     assert not (certs / "nowhere").exists()

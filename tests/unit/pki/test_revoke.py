@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
 from pki.bootstrap import bootstrap
 from pki.ca_folder import load_authorities
 from pki.crl import Revoked, number_of, parse_crls, revoked_in
 from pki.errors import NothingToRevoke, RecordFull, RecordUnusable
-from pki.identities import IDENTITIES, identity_named
 from pki.identity_folder import read_identity
 from pki.record import MOST_LEAVES, Leaf, Record, read_record, write_record
 from pki.revocation_lists import reason_to_sign
@@ -49,10 +49,10 @@ def test_there_is_always_a_list_and_at_first_it_is_empty(certs: Path) -> None:
 
 def test_every_leaf_of_an_identity_is_revoked_and_another_one_issued(certs: Path) -> None:
     first, probe = serial(certs), serial(certs, "probe")
-    bootstrap(certs, Options(again=True))
+    bootstrap(certs, Options(IDENTITIES, again=True))
     second, probes = serial(certs), serial(certs, "probe")
     before = number_of(lists(certs)[0])
-    changes = revoke(certs, Options(), "gateway", STOLEN)
+    changes = revoke(certs, Options(IDENTITIES), "gateway", STOLEN)
     assert revoked(certs) == {first: STOLEN, second: STOLEN}
     assert number_of(lists(certs)[0]) > before
     assert serial(certs) not in {first, second}
@@ -61,7 +61,7 @@ def test_every_leaf_of_an_identity_is_revoked_and_another_one_issued(certs: Path
         f"gateway: revoked {number:x}, which was valid until {end}"
         for number, end in zip((first, second), ends(certs), strict=False)
     ]
-    assert bootstrap(certs, Options()).changes == ()
+    assert bootstrap(certs, Options(IDENTITIES)).changes == ()
 
 
 def ends(certs: Path) -> list[str]:
@@ -81,13 +81,13 @@ def ends(certs: Path) -> list[str]:
 )
 def test_one_leaf_is_revoked_by_its_serial_number(certs: Path, spelling: object) -> None:
     old = serial(certs)
-    bootstrap(certs, Options(again=True))
+    bootstrap(certs, Options(IDENTITIES, again=True))
     new = serial(certs)
     assert callable(spelling)
-    revoke(certs, Options(), spelling(old))
+    revoke(certs, Options(IDENTITIES), spelling(old))
     assert revoked(certs) == {old: None}
     assert serial(certs) == new  # nobody but a thief had the old one
-    revoke(certs, Options(), spelling(new))
+    revoke(certs, Options(IDENTITIES), spelling(new))
     assert revoked(certs) == {old: None, new: None}
     assert serial(certs) != new
 
@@ -96,21 +96,21 @@ def test_one_leaf_is_revoked_by_its_serial_number(certs: Path, spelling: object)
 def test_what_is_unknown_is_said_and_nothing_changed(certs: Path, what: str) -> None:
     before = {path: path.read_bytes() for path in certs.rglob("*") if path.is_file()}
     with pytest.raises(NothingToRevoke, match=r"^.* is neither an identity nor .*client/viewer\.$"):
-        revoke(certs, Options(), what)
+        revoke(certs, Options(IDENTITIES), what)
     assert {path: path.read_bytes() for path in certs.rglob("*") if path.is_file()} == before
 
 
 def test_nobody_is_revoked_twice(certs: Path) -> None:
     old = f"{serial(certs):x}"
-    revoke(certs, Options(), old)
+    revoke(certs, Options(IDENTITIES), old)
     with pytest.raises(NothingToRevoke, match="and not revoked"):
-        revoke(certs, Options(), old)
+        revoke(certs, Options(IDENTITIES), old)
 
 
 def test_what_has_expired_leaves_the_record_and_the_list(certs: Path) -> None:
     now = dt.datetime.now(dt.UTC)
     old = serial(certs)
-    revoke(certs, Options(), "gateway")
+    revoke(certs, Options(IDENTITIES), "gateway")
     record = read_record(certs)
     assert old in {leaf.serial for leaf in record.in_force(now + DAY).leaves}  # a slow clock's
     later = record.in_force(now + DAY + HOUR)
@@ -132,7 +132,7 @@ def test_lists_are_signed_again_when_a_third_of_their_life_is_over(certs: Path) 
 
 
 def test_lists_live_as_long_as_a_leaf(tmp_path: Path) -> None:
-    bootstrap(tmp_path, Options(leaf_life=9 * DAY))
+    bootstrap(tmp_path, Options(IDENTITIES, leaf_life=9 * DAY))
     (crl,) = lists(tmp_path)
     assert crl.next_update_utc is not None
     left = crl.next_update_utc - dt.datetime.now(dt.UTC)
@@ -142,7 +142,7 @@ def test_lists_live_as_long_as_a_leaf(tmp_path: Path) -> None:
 def test_a_number_is_never_lower_though_the_clock_was_set_back(certs: Path) -> None:
     (authority,) = load_authorities(certs, now=dt.datetime.now(dt.UTC))
     (certs / "ca" / "revoked.crl").write_bytes(authority.crl(number=2**150))
-    revoke(certs, Options(), "gateway")
+    revoke(certs, Options(IDENTITIES), "gateway")
     assert number_of(lists(certs)[0]) == 2**150 + 1
 
 
@@ -155,23 +155,23 @@ def test_a_damaged_record_is_an_error_and_who_is_revoked_not_forgotten(
     (certs / "ca" / "issued.json").write_bytes(content)
     before = lists(certs)
     with pytest.raises(RecordUnusable, match=r"issued\.json is damaged.*Put it back"):
-        bootstrap(certs, Options())
+        bootstrap(certs, Options(IDENTITIES))
     assert lists(certs) == before
 
 
 def test_a_record_that_is_begun_anew_learns_what_is_in_use(certs: Path) -> None:
     (certs / "ca" / "issued.json").unlink()
     with pytest.raises(RecordUnusable, match=r"issued\.json is missing"):
-        bootstrap(certs, Options())
+        bootstrap(certs, Options(IDENTITIES))
     (certs / "ca" / "revoked.crl").unlink()
-    bootstrap(certs, Options())
+    bootstrap(certs, Options(IDENTITIES))
     old = serial(certs)
-    revoke(certs, Options(), "gateway")
+    revoke(certs, Options(IDENTITIES), "gateway")
     assert revoked(certs) == {old: None}
 
 
 def test_the_record_says_what_was_issued_and_comes_back_as_it_was(certs: Path) -> None:
-    revoke(certs, Options(), "gateway", STOLEN)
+    revoke(certs, Options(IDENTITIES), "gateway", STOLEN)
     record = read_record(certs)
     assert len(record.leaves) == len(IDENTITIES) + 1
     write_record(certs, record, owner=None)
@@ -193,10 +193,10 @@ def crowded(certs: Path, count: int) -> Record:
 def test_a_loop_that_issues_is_stopped_while_there_is_room_for_what_is_due(certs: Path) -> None:
     write_record(certs, crowded(certs, MOST_LEAVES // 2 + 1), owner=None)
     with pytest.raises(RecordFull, match="leaves are in force already"):
-        bootstrap(certs, Options(again=True))
+        bootstrap(certs, Options(IDENTITIES, again=True))
     (certs / "gateway" / "key-pair.pem").unlink()
-    bootstrap(certs, Options())
-    assert bootstrap(certs, Options()).changes == ()
+    bootstrap(certs, Options(IDENTITIES))
+    assert bootstrap(certs, Options(IDENTITIES)).changes == ()
 
 
 def test_the_record_is_bounded_and_so_is_the_list(certs: Path, authority: Authority) -> None:

@@ -14,16 +14,16 @@ from mtls.identity import IdentityError, load_identity
 import pytest
 from cryptography import x509
 
+from demo_identities import IDENTITIES, identity_named
 from pki.bootstrap import bootstrap
 from pki.crl import parse_crls, revoked_in
 from pki.errors import AuthorityUnusable, StageNotAllowed
-from pki.identities import IDENTITIES, identity_named
 from pki.identity_folder import read_identity, write_identity
 from pki.pem import certificate_pem
 from pki.revoke import revoke
-from pki.rollover import LOAD_TIME, Progress, progress, rotate
+from pki.rollover import Progress, progress, rotate
 from pki.rollover_state import Authorities, Stage, read_rollover
-from pki.run import Options
+from pki.run import LOAD_TIME, Options
 from pki.signing import common_name
 from tests.unit.pki.verifiers import handshake, openssl_says
 
@@ -32,11 +32,11 @@ OLD, NEW = "video-demo.test root CA", "video-demo.test root CA 2"
 
 
 def look(certs: Path, load_time: dt.timedelta = AT_ONCE) -> Progress:
-    return progress(certs, Options(), load_time, on_wait=lambda: None)
+    return progress(certs, Options(IDENTITIES, load_time=load_time), on_wait=lambda: None)
 
 
 def step(certs: Path, stage: Stage, load_time: dt.timedelta = AT_ONCE) -> tuple[str, ...]:
-    return rotate(certs, Options(), stage, load_time)
+    return rotate(certs, Options(IDENTITIES, load_time=load_time), stage)
 
 
 def roots(certs: Path, name: str = "gateway") -> list[str]:
@@ -75,16 +75,16 @@ def test_the_whole_way(certs: Path) -> None:
         assert len(parse_crls((certs / identity.name / "revoked.crl").read_bytes())) == 1
     assert [path.name for path in (certs / "offline-root").iterdir()] == ["2"]
     assert {path.name for path in (certs / "ca").iterdir()} == {"2", "issued.json", "revoked.crl"}
-    assert bootstrap(certs, Options()).changes == ()
+    assert bootstrap(certs, Options(IDENTITIES)).changes == ()
 
 
 def test_all_stages_are_renewed_in(certs: Path) -> None:
     for stage in Stage:
         step(certs, stage)
         before = read_identity(certs / "probe").leaf.serial_number
-        bootstrap(certs, Options(again=True))
+        bootstrap(certs, Options(IDENTITIES, again=True))
         assert read_identity(certs / "probe").leaf.serial_number != before
-        assert bootstrap(certs, Options()).changes == ()
+        assert bootstrap(certs, Options(IDENTITIES)).changes == ()
 
 
 def test_whoever_reads_a_folder_at_any_moment_finds_a_usable_identity(certs: Path) -> None:
@@ -145,7 +145,7 @@ def test_openssl_accepts_the_leaf_of_either_ca_with_the_lists_of_both(certs: Pat
 
 def test_who_is_revoked_stays_so_until_the_ca_is_dropped(certs: Path) -> None:
     stolen = read_identity(certs / "gateway").leaf.serial_number
-    revoke(certs, Options(), "gateway")
+    revoke(certs, Options(IDENTITIES), "gateway")
     for stage, expected in (
         (Stage.TRUST, [{stolen: None}, {}]),
         (Stage.ISSUE, [{stolen: None}, {}]),
@@ -161,7 +161,7 @@ def test_a_leaf_of_each_ca_is_revoked_in_its_own_list(certs: Path) -> None:
     step(certs, Stage.TRUST)
     step(certs, Stage.ISSUE)
     new = read_identity(certs / "gateway").leaf.serial_number
-    revoke(certs, Options(), "gateway")
+    revoke(certs, Options(IDENTITIES), "gateway")
     crls = parse_crls((certs / "probe" / "revoked.crl").read_bytes())
     assert [revoked_in(crl) for crl in crls] == [{old: None}, {new: None}]
 
@@ -200,10 +200,10 @@ def test_a_stage_has_to_wait_until_the_last_one_is_loaded_everywhere(certs: Path
 def test_what_changes_in_a_stage_has_to_be_loaded_as_well(certs: Path) -> None:
     step(certs, Stage.TRUST)
     first = read_rollover(certs)
-    bootstrap(certs, Options())
+    bootstrap(certs, Options(IDENTITIES))
     assert read_rollover(certs) == first
     (certs / "gateway" / "ca-certificate.crt").unlink()
-    bootstrap(certs, Options())
+    bootstrap(certs, Options(IDENTITIES))
     second = read_rollover(certs)
     assert first
     assert second
@@ -237,12 +237,12 @@ def swap_the_key(certs: Path) -> None:
 @pytest.mark.parametrize(
     ("stages", "spoil", "words"),
     [
-        (1, forget_new_root, "gateway: does not hold the roots and lists of now"),
-        (1, lose_a_list, "gateway: does not hold the roots and lists of now"),
+        (1, forget_new_root, "gateway: does not hold the present roots and revocation lists"),
+        (1, lose_a_list, "gateway: does not hold the present roots and revocation lists"),
         (1, swap_the_key, "the private key does not fit"),
         (2, keep_an_old_leaf, "gateway: has to be issued, because it was issued by another CA"),
         (2, swap_the_key, "the private key does not fit"),
-        (2, forget_new_root, "gateway: does not hold the roots and lists of now"),
+        (2, forget_new_root, "gateway: does not hold the present roots and revocation lists"),
     ],
 )
 def test_a_stage_is_refused_while_anything_of_the_last_one_is_missing(
@@ -256,7 +256,7 @@ def test_a_stage_is_refused_while_anything_of_the_last_one_is_missing(
     assert words in obstacle
     with pytest.raises(StageNotAllowed, match=f"Stage {following} is not allowed yet: gateway: "):
         step(certs, following)
-    bootstrap(certs, Options())
+    bootstrap(certs, Options(IDENTITIES))
     step(certs, following)
 
 
@@ -265,7 +265,7 @@ def test_the_root_folder_is_not_needed_to_issue_and_renew(certs: Path) -> None:
     step(certs, Stage.TRUST)
     shutil.rmtree(certs / "offline-root")
     step(certs, Stage.ISSUE)
-    bootstrap(certs, Options(again=True))
+    bootstrap(certs, Options(IDENTITIES, again=True))
     step(certs, Stage.DROP)
 
 
@@ -274,7 +274,7 @@ def test_the_first_stage_can_be_taken_back(certs: Path) -> None:
     shutil.rmtree(certs / "ca" / "2")
     shutil.rmtree(certs / "offline-root" / "2")
     before = read_identity(certs / "gateway").leaf
-    bootstrap(certs, Options())
+    bootstrap(certs, Options(IDENTITIES))
     assert look(certs).now.startswith(f"No rollover is under way. Everybody trusts {OLD}, until")
     assert roots(certs) == [OLD]
     assert read_identity(certs / "gateway").leaf == before
@@ -292,9 +292,9 @@ def test_a_damaged_state_is_said_and_can_be_written_by_hand(certs: Path, content
     step(certs, Stage.TRUST)
     (certs / "ca" / "rollover.json").write_bytes(content)
     with pytest.raises(AuthorityUnusable, match=r'Write \{"stage": "trust"\} into it'):
-        bootstrap(certs, Options())
+        bootstrap(certs, Options(IDENTITIES))
     (certs / "ca" / "rollover.json").write_bytes(b'{"stage": "trust"}')
-    bootstrap(certs, Options())
+    bootstrap(certs, Options(IDENTITIES))
     step(certs, Stage.ISSUE)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
-from pki.identities import identity_named
 from pki.identity_folder import write_identity
 
 SECONDS = 30
@@ -73,7 +73,7 @@ def test_a_service_without_certificate_ends_with_1_and_the_reason(
 def test_a_signal_ends_a_service_with_0(
     service: str, number: signal.Signals, tmp_path: Path
 ) -> None:
-    authority = Authority.create()
+    authority = Authority.create(IDENTITIES)
     issued = authority.issue(identity_named(NAMES[service]))
     write_identity(tmp_path / "identity", issued, authority.ca_pem)
     events = []

@@ -15,8 +15,8 @@ import grpc.aio
 import pytest
 from structlog.testing import capture_logs
 
+from demo_identities import IDENTITIES
 from pki.authority import Authority
-from pki.identities import IDENTITIES
 from pki.identity_folder import write_identity
 from tests.unit.transcoder.fake_queue import PATIENCE_SECONDS, FakeQueue
 from transcoder.config import Config
@@ -38,7 +38,7 @@ def named(events: Events, name: str) -> Events:
 @pytest.fixture(scope="session")
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the certificates of every identity."""
-    folder, authority = tmp_path_factory.mktemp("certs"), Authority.create()
+    folder, authority = tmp_path_factory.mktemp("certs"), Authority.create(IDENTITIES)
     for identity in IDENTITIES:
         write_identity(folder / identity.name, authority.issue(identity), authority.ca_pem)
     return folder

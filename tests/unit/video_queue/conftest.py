@@ -17,8 +17,8 @@ from mtls.identity_source import IdentitySource
 import grpc.aio
 import pytest
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
-from pki.identities import identity_named
 from pki.identity_folder import write_identity
 from video_queue.api.service import open_service
 from video_queue.config import Config
@@ -176,7 +176,7 @@ class Clients:
 
 @pytest.fixture(scope="session")
 def authority() -> Authority:
-    return Authority.create()
+    return Authority.create(IDENTITIES)
 
 
 @pytest.fixture

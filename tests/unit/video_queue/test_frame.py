@@ -16,9 +16,9 @@ import grpc
 import pytest
 from google.protobuf.wrappers_pb2 import StringValue
 
+from demo_identities import identity_named
 from impostors import Impostor, impostors
 from local_stack import ROOT, Service
-from pki.identities import identity_named
 from tests.unit.frames import Frame
 
 SERVICES: Final = ROOT / "services"

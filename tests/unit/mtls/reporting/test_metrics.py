@@ -14,8 +14,8 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
+from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
-from pki.identities import identity_named
 from pki.identity_folder import write_identity
 from tests.unit.mtls.peers import peer, source_with
 
@@ -112,7 +112,7 @@ def test_an_allowed_call_is_not_logged() -> None:
 
 @pytest.fixture
 def identity(tmp_path: Path) -> Identity:
-    authority = Authority.create()
+    authority = Authority.create(IDENTITIES)
     leaf = authority.issue(identity_named("gateway"), not_after=NOW + dt.timedelta(days=2))
     write_identity(tmp_path / "gateway", leaf, authority.ca_pem)
     return load_identity(tmp_path / "gateway", roles=frozenset({Role.SERVER}))
