@@ -21,8 +21,10 @@ from local_stack import Event, Service, Stack, running_stack
 from pki.authority import Authority, Issued
 from pki.bootstrap import bootstrap
 from pki.crl import Revoked
+from pki.identities import Identity as PkiIdentity
 from pki.identity_folder import write_identity
 from pki.layout import REVOKED, ROOT_CERTIFICATE
+from pki.record import Record, read_record, write_record
 from pki.revoke import revoke
 from pki.rollover import rotate
 from pki.rollover_state import Authorities, Stage
@@ -38,6 +40,7 @@ class Rotating:
 
     def __init__(self, stack: Stack, queue: Service, gateway: Service, worker: Service) -> None:
         self.stack, self.queue, self.gateway, self.worker = stack, queue, gateway, worker
+        self.identities = IDENTITIES
 
     @property
     def authority(self) -> Authority:
@@ -51,20 +54,48 @@ class Rotating:
 
     async def rotate(self) -> None:
         """Issue every identity anew."""
-        await self._taken_over(lambda: bootstrap(self.stack.certs, Options(IDENTITIES, again=True)))
+        await self._taken_over(
+            lambda: bootstrap(self.stack.certs, Options(self.identities, again=True))
+        )
 
     async def change_ca(self, stage: Stage) -> None:
         """Go through one stage of a change of the CA."""
         await self._taken_over(
-            lambda: rotate(self.stack.certs, Options(IDENTITIES, load_time=_AT_ONCE), stage)
+            lambda: rotate(self.stack.certs, Options(self.identities, load_time=_AT_ONCE), stage)
         )
-        authorities = Authorities.load(self.stack.certs, now=dt.datetime.now(dt.UTC))
-        assert authorities
-        self.stack = replace(self.stack, authority=authorities.issuing)
+        self._use_what_issues_now()
+
+    async def add(self, identity: PkiIdentity) -> None:
+        """Add a row with new DNS names, which needs a new issuing CA.
+
+        In its pause every service loads the list of it; so long is the pause, and no longer.
+        """
+        self.identities = replace(self.identities, rows=(*self.identities.rows, identity))
+        since = self.positions()
+
+        def lists_are_loaded() -> None:
+            for name, service in self.services.items():
+                service.log.wait_for(
+                    lambda event: event["event"] == "identity.renewed",
+                    since=since[name],
+                    seconds=SECONDS,
+                )
+
+        options = Options(self.identities, load_time=dt.timedelta(microseconds=1))
+        await asyncio.to_thread(bootstrap, self.stack.certs, options, on_pause=lists_are_loaded)
+        self._use_what_issues_now()
+
+    async def forget_old_issuing_ca(self) -> None:
+        """Let the last leaf of the old issuing CA expire, as far as the record knows."""
+        record = read_record(self.stack.certs)
+        newest = max(leaf.generation for leaf in record.leaves)
+        kept = tuple(leaf for leaf in record.leaves if leaf.generation == newest)
+        write_record(self.stack.certs, Record(kept), owner=None)
+        await self._taken_over(lambda: bootstrap(self.stack.certs, Options(self.identities)))
 
     async def revoke(self, what: str) -> None:
         """Revoke the certificates of an identity, which is given another."""
-        await self._taken_over(lambda: revoke(self.stack.certs, Options(IDENTITIES), what))
+        await self._taken_over(lambda: revoke(self.stack.certs, Options(self.identities), what))
 
     def publish(self, name: str, *serials: int) -> None:
         """Give the service `name` a list of our own of what is revoked."""
@@ -89,6 +120,11 @@ class Rotating:
     def positions(self) -> Mapping[str, int]:
         """Return where each service's log ends now."""
         return {name: service.log.position() for name, service in self.services.items()}
+
+    def _use_what_issues_now(self) -> None:
+        authorities = Authorities.load(self.stack.certs, now=dt.datetime.now(dt.UTC))
+        assert authorities
+        self.stack = replace(self.stack, authority=authorities.issuing)
 
     async def _taken_over(self, change: Callable[[], object]) -> None:
         """Make a change to the folders; return when every service has taken over its own."""

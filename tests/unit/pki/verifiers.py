@@ -32,10 +32,12 @@ def context_of(home: Path, side: int) -> ssl.SSLContext:
     return context
 
 
-def handshake(*, server: Path, client: Path) -> None:
+def handshake(*, server: Path, client: Path, name: str = "video-queue") -> None:
     """Let a client in at a server that demands a revocation list of the client's CA."""
     shake_hands(
-        context_of(server, ssl.PROTOCOL_TLS_SERVER), context_of(client, ssl.PROTOCOL_TLS_CLIENT)
+        context_of(server, ssl.PROTOCOL_TLS_SERVER),
+        context_of(client, ssl.PROTOCOL_TLS_CLIENT),
+        name,
     )
 
 
