@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 import grpc
 import pytest
+from cryptography import x509
 
 from demo_identities import identity_named
 from pki.authority import Authority, Issued, KeyType
+from tests.unit.pki.verifiers import FOREIGN_NAMES, leaf_of_gateway
 
 QUEUE, GATEWAY = identity_named("video-queue"), identity_named("gateway")
 TIMEOUT = 20  # seconds
@@ -62,9 +64,12 @@ def test_accepts_both_sides(typed_authority: Authority, key_type: KeyType) -> No
     assert answer.split(b",") == [GATEWAY.uri.encode(), *map(str.encode, GATEWAY.dns_names)]
 
 
-def test_refuses_a_name_that_the_issuing_ca_may_not_sign(authority: Authority) -> None:
+@pytest.mark.parametrize("foreign", FOREIGN_NAMES.values(), ids=FOREIGN_NAMES)
+def test_refuses_a_name_that_the_issuing_ca_may_not_sign(
+    authority: Authority, foreign: x509.GeneralName
+) -> None:
     """BoringSSL enforces the constraints too; the reasons are read in the tests beside this one."""
-    accepted, refused = authority.issue(GATEWAY), authority.issue(GATEWAY, dns_names=["evil.test"])
+    accepted, refused = leaf_of_gateway(authority), leaf_of_gateway(authority, foreign)
     with serving(authority.issue(QUEUE), authority.ca_pem) as server:
         with pytest.raises(grpc.RpcError) as caught:
             call(server.address, refused, authority.ca_pem)

@@ -1,34 +1,34 @@
 """`openssl verify -x509_strict` accepts each identity for its own purpose, and for no other."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from cryptography.x509.oid import ObjectIdentifier
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-from demo_identities import IDENTITIES, identity_named
+from demo_identities import IDENTITIES
+from pki import authority as authority_module
 from pki.authority import Authority, Issued, KeyType
 from pki.ca_folder import write_authority
 from pki.identities import CLIENT, SERVER, Identity
 from pki.identity_folder import write_identity
+from tests.unit.pki.verifiers import FOREIGN_NAMES, GATEWAY, leaf_of_gateway, needs
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("openssl") is None, reason="the openssl program is not installed"
-)
-
+EMAIL = ExtendedKeyUsageOID.EMAIL_PROTECTION
 PURPOSES = {SERVER: "sslserver", CLIENT: "sslclient"}
 
 
 def verify(
     folder: Path, authority: Authority, issued: Issued, purpose: ObjectIdentifier
 ) -> subprocess.CompletedProcess[str]:
+    needs("openssl", "openssl")
     write_identity(folder, issued, authority.ca_pem)
     write_authority(folder, authority)
     return subprocess.run(
         [
             *("openssl", "verify", "-x509_strict", "-check_ss_sig"),
-            *("-purpose", PURPOSES[purpose]),
+            *("-purpose", (PURPOSES | {EMAIL: "smimesign"})[purpose]),
             *("-CAfile", folder / "ca-certificate.crt"),
             *("-untrusted", folder / "ca" / "1" / "issuing-certificate.crt"),
             folder / "certificate.crt",
@@ -59,13 +59,30 @@ def test_accepts_an_identity_for_its_own_purpose_only(
         assert "certificate purpose" in result.stderr
 
 
+@pytest.mark.parametrize("foreign", FOREIGN_NAMES.values(), ids=FOREIGN_NAMES)
 def test_refuses_a_name_that_the_issuing_ca_may_not_sign(
-    tmp_path: Path, authority: Authority
+    tmp_path: Path, authority: Authority, foreign: x509.GeneralName
 ) -> None:
-    queue = identity_named("video-queue")
-    accepted = authority.issue(queue, dns_names=["video-queue"])
-    refused = authority.issue(queue, dns_names=["evil.test"])
+    accepted, refused = leaf_of_gateway(authority), leaf_of_gateway(authority, foreign)
     assert verify(tmp_path, authority, accepted, SERVER).returncode == 0
     result = verify(tmp_path, authority, refused, SERVER)
     assert result.returncode != 0
-    assert "permitted subtree violation" in result.stderr
+    assert "subtree violation" in result.stderr
+
+
+def test_refuses_mail_that_the_issuing_ca_signed(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The issuing CA of the twin may be used for that too."""
+    ekus = [*GATEWAY.ekus, EMAIL]
+    with monkeypatch.context() as patched:
+        patched.setattr(authority_module, "CA_EXTENDED_KEY_USAGE", x509.ExtendedKeyUsage(ekus))
+        other = Authority.create(IDENTITIES)
+    accepted, refused = (
+        leaf_of_gateway(other, ekus=[EMAIL]),
+        leaf_of_gateway(authority, ekus=[EMAIL]),
+    )
+    assert verify(tmp_path, other, accepted, EMAIL).returncode == 0
+    result = verify(tmp_path, authority, refused, EMAIL)
+    assert result.returncode != 0
+    assert "certificate purpose" in result.stderr

@@ -4,11 +4,12 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from demo_identities import identity_named
 from pki.authority import Authority, Issued, KeyType
 from pki.identity_folder import write_identity
-from tests.unit.pki.verifiers import shake_hands
+from tests.unit.pki.verifiers import FOREIGN_NAMES, leaf_of_gateway, shake_hands
 
 QUEUE, GATEWAY = identity_named("video-queue"), identity_named("gateway")
 
@@ -57,3 +58,13 @@ def test_refuses_a_host_name_that_the_issuing_ca_may_not_sign(
     handshake(tmp_path, authority.ca_pem, server, accepted)
     with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
         handshake(tmp_path, authority.ca_pem, server, refused)
+
+
+@pytest.mark.parametrize("foreign", FOREIGN_NAMES.values(), ids=FOREIGN_NAMES)
+def test_refuses_any_other_name_that_the_issuing_ca_may_not_sign(
+    tmp_path: Path, authority: Authority, foreign: x509.GeneralName
+) -> None:
+    server = authority.issue(QUEUE)
+    handshake(tmp_path, authority.ca_pem, server, leaf_of_gateway(authority))
+    with pytest.raises(ssl.SSLCertVerificationError, match="subtree violation"):
+        handshake(tmp_path, authority.ca_pem, server, leaf_of_gateway(authority, foreign))

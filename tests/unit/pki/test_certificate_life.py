@@ -4,17 +4,15 @@ import datetime as dt
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import pytest
-
 import bootstrap_certs
 from pki.run import LOAD_TIME
+from tests.unit.pki.verifiers import needs
 
 SCRIPT: Final = Path(bootstrap_certs.__file__)
 NAME: Final = "scripts/bootstrap_certs.py"
@@ -53,8 +51,8 @@ def let_the_load_time_pass(certs: Path) -> None:
     path.write_text(json.dumps(state))
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl program is not installed")
 def test_the_page_tells_the_truth(tmp_path: Path) -> None:
+    needs("openssl", "openssl")
     certs = tmp_path / "certs"
     seen: set[str] = set()
     for command, expected in steps():

@@ -1,0 +1,94 @@
+"""Chromium and Firefox accept a server's certificate once its root is imported."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pki.authority import Authority
+from tests.unit.pki.verifiers import (
+    FOREIGN_NAMES,
+    SECONDS,
+    HttpsServer,
+    https_server,
+    leaf_of_gateway,
+    needs,
+)
+
+# No look-ups of its own, so that all that it does is to open the page.
+QUIET_FIREFOX = """
+user_pref("app.normandy.enabled", false);
+user_pref("app.update.enabled", false);
+user_pref("browser.shell.checkDefaultBrowser", false);
+user_pref("datareporting.policy.dataSubmissionEnabled", false);
+user_pref("network.captive-portal-service.enabled", false);
+user_pref("network.connectivity-service.enabled", false);
+user_pref("services.settings.server", "");
+user_pref("toolkit.telemetry.enabled", false);
+"""
+
+
+def trust(database: Path, ca_pem: bytes) -> None:
+    """Import the root as an authority that may identify web sites."""
+    needs("certutil", "libnss3-tools")
+    database.mkdir(parents=True)
+    root = database / "root.crt"
+    root.write_bytes(ca_pem)
+    store = f"sql:{database}"
+    for arguments in (["-N", "--empty-password"], ["-A", "-n", "root", "-t", "C,,", "-i", root]):
+        subprocess.run(["certutil", "-d", store, *arguments], check=True, timeout=20)
+
+
+def chromium(folder: Path, ca_pem: bytes) -> list[str]:
+    needs("chromium", "chromium")
+    trust(folder / ".pki" / "nssdb", ca_pem)
+    return [
+        *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+        *("--disable-background-networking", "--disable-component-update"),
+        f"--user-data-dir={folder / 'profile'}",
+    ]
+
+
+def firefox(folder: Path, ca_pem: bytes) -> list[str]:
+    needs("firefox-esr", "firefox-esr")
+    profile = folder / "profile"
+    trust(profile, ca_pem)
+    (profile / "user.js").write_text(QUIET_FIREFOX)
+    return ["firefox-esr", "--headless", "--no-remote", "--profile", str(profile)]
+
+
+Browser = Callable[[Path, bytes], list[str]]
+
+
+@contextmanager
+def opened(command: list[str], folder: Path, server: HttpsServer) -> Iterator[None]:
+    """Let the browser open the page, and end it."""
+    process = subprocess.Popen(
+        [*command, f"https://{server.address}/"],
+        env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(SECONDS)
+
+
+@pytest.mark.parametrize("browser", [chromium, firefox])
+def test_accepts_the_gateway_and_no_name_that_the_issuing_ca_may_not_sign(
+    browser: Browser, tmp_path: Path, authority: Authority
+) -> None:
+    command = browser(tmp_path, authority.ca_pem)
+    for kind, foreign in FOREIGN_NAMES.items():
+        bad = leaf_of_gateway(authority, foreign)
+        with https_server(tmp_path, bad) as server, opened(command, tmp_path, server):
+            assert server.outcome() != "request", kind  # an alert, or the end of the connection
+        assert "request" not in server.outcomes.queue, kind
+    good = leaf_of_gateway(authority)
+    with https_server(tmp_path, good) as server, opened(command, tmp_path, server):
+        while server.outcome() != "request":
+            pass  # a connection that was made in advance
