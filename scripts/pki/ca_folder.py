@@ -171,7 +171,7 @@ def _copies(file: File, what: str) -> str:
 _ROOT_REMEDY: Final = _copies(ROOT_CERTIFICATE, "there is a copy")
 _ISSUING_REMEDY: Final = _copies(CHAIN, "it is the second certificate of the chain")
 _KEY_REMEDY: Final = (
-    f"Put it back from a copy. Without one, put certs/{OFFLINE_FOLDER} back and run this with "
+    f"Put it back from a copy. Without one, put {OFFLINE_FOLDER}/ back and run this with "
     "`--new-issuing-ca`, which keeps the root. If the key of the root is lost too, run this with "
     "`--force`: that makes a new root, which every peer must come to trust."
 )

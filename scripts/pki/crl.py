@@ -1,4 +1,4 @@
-"""Certificate revocation lists (RFC 5280, section 5): which unexpired leaves count no longer."""
+"""Certificate revocation lists (RFC 5280, section 5): which unexpired leaves are revoked."""
 
 import datetime as dt
 import re
@@ -17,7 +17,7 @@ _BLOCK: Final = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----\
 
 @dataclass(frozen=True, slots=True)
 class Revoked:
-    """A leaf that counts no longer: its serial number, since when (aware), and why, if known."""
+    """A revoked leaf: its serial number, since when (aware), and why, if known."""
 
     serial: int
     since: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))

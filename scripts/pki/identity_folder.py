@@ -1,4 +1,4 @@
-"""An identity's folder: writing it, reading it, and telling why it has to be issued again."""
+"""An identity's folder: writing it, reading it, and saying why it has to be issued again."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from pki.authority import BACKDATE, Authority, Issued, KeyType
 from pki.extensions import extended_key_usage, subject_alternative_name
 from pki.identities import Identity
 from pki.layout import CHAIN, KEY_PAIR, PKCS12, PRIVATE_KEY, REVOKED, ROOT_CERTIFICATE
-from pki.pem import PrivateKey, parse_certificates, parse_key
+from pki.pem import KeyHasPassword, PrivateKey, parse_certificates, parse_key
 from pki.signing import is_issued_by
 from pki.store import Owner, write_atomically
 
@@ -22,7 +22,7 @@ _PUBLIC_KEY: Final = {"ec": ec.EllipticCurvePublicKey, "rsa": rsa.RSAPublicKey}
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What identifies it, in an identity's folder; a secret that this user may not read is None."""
+    """What is in an identity's folder; a secret that this user may not read is None."""
 
     chain_pem: bytes
     chain: list[x509.Certificate]
@@ -61,9 +61,9 @@ def write_identity(
 ) -> None:
     """Write the files of an identity; `ca_pem` holds the roots that it shall trust.
 
-    `crl_pem` holds a list of each CA below them; without, nobody counts as revoked, and a list that
-    lay here goes. key-pair.pem comes last, so whoever watches it finds the others renewed already.
-    A client.p12 goes: it holds the key that is being replaced.
+    `crl_pem` holds a revocation list of each CA below them; without it, the list in the folder is
+    removed. key-pair.pem comes last, so a service that watches it finds the others renewed already.
+    A client.p12 is removed: it holds the key that is being replaced.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / PKCS12.name).unlink(missing_ok=True)
@@ -80,9 +80,9 @@ def write_identity(
 def write_trust(
     folder: Path, ca_pem: bytes, crl_pem: bytes | None, *, owner: Owner | None = None
 ) -> None:
-    """Write whom an identity trusts, and whom no longer.
+    """Write the roots that an identity trusts, and the revocation lists below them.
 
-    The lists come first: whoever trusts a CA has to have its list, or lets in none of its leaves.
+    The lists come first: a service that trusts a CA and lacks its list refuses all its leaves.
     """
     if crl_pem is None:
         (folder / REVOKED.name).unlink(missing_ok=True)
@@ -121,6 +121,8 @@ def reason_to_issue(folder: Path, wanted: Wanted) -> str | None:
         return next((reason for reason, found in _FAULTS if found(held, wanted)), None)
     except FileNotFoundError as error:
         return f"{Path(error.filename).name} is missing"
+    except KeyHasPassword:
+        return "its private key has a password, which no service can type"
     except ValueError:
         return "a file is damaged"
 

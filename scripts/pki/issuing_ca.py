@@ -81,7 +81,7 @@ def pause_message(options: Options) -> str:
 
 
 def replace_lost_issuing_ca(run: Run) -> list[str]:
-    """Make a new issuing CA in the place of one that cannot be read; return what was changed.
+    """Replace an issuing CA that cannot be used by a new one; return what was changed.
 
     Nobody can sign the revocation list of the lost one any longer, so `reconcile` then issues all
     its leaves again at once. Raises `PkiError`, and `OSError`.

@@ -40,15 +40,13 @@ ISSUING_KEY: Final = File(
     "issuing-private-key.pem", SECRET, "signs leaves", "nobody; stays where certificates are made"
 )
 REVOKED: Final = File(
-    "revoked.crl", PUBLIC, "which leaves count no longer", "everybody; it is no secret"
+    "revoked.crl", PUBLIC, "which leaves are revoked", "everybody; it is no secret"
 )
 ISSUED: Final = File(
-    "issued.json", PUBLIC, "the leaves that are in force", "nobody needs it but the one who revokes"
+    "issued.json", PUBLIC, "the leaves that are in force", "nobody; revoking needs it"
 )
-ROLLOVER: Final = File(
-    "rollover.json", PUBLIC, "how far a rollover of the CA has come", "nobody needs it"
-)
-# Of each CA, in ca/<generation>/ and offline-root/<generation>/. There is one, but in a rollover.
+ROLLOVER: Final = File("rollover.json", PUBLIC, "how far a rollover of the CA has come", "nobody")
+# Of each CA, in ca/<generation>/ and offline-root/<generation>/.
 CA_FILES: Final = (ROOT_CERTIFICATE, ISSUING_CERTIFICATE, ISSUING_KEY)
 OFFLINE_FILES: Final = (ROOT_KEY,)
 # Of all of them, in ca/.

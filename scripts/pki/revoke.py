@@ -1,4 +1,4 @@
-"""Revoking: a leaf that is in wrong hands counts no longer, and its owner gets another one."""
+"""Revoking: no peer accepts a stolen leaf any longer, and its owner gets another one."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -25,8 +25,8 @@ def revoke(
 ) -> tuple[str, ...]:
     """Revoke every leaf in force of the identity `what`, or the one of that serial number (hex).
 
-    If it lies in its identity's folder, another is issued at once: the owner goes on, and the thief
-    does not. Returns what was changed, a line each. Raises `PkiError`, and `OSError` if the folder
+    If it is in its identity's folder, another is issued at once: the owner can continue, the thief
+    cannot. Returns what was changed, a line each. Raises `PkiError`, and `OSError` if the folder
     cannot be written.
     """
     with exclusive_run(folder, options, on_wait) as run:

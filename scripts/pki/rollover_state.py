@@ -70,7 +70,7 @@ class Authorities:
 
     @property
     def trusted(self) -> tuple[Authority, ...]:
-        """The ones whose leaves are let in."""
+        """The ones whose leaves peers accept."""
         is_over = self.rollover is not None and self.rollover.stage is Stage.DROP
         return self._of(self.roots[-1]) if is_over else self.present
 

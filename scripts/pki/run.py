@@ -20,7 +20,7 @@ UNITS: Final = {
     "s": dt.timedelta(seconds=1),
 }
 
-# A service looks at its folder every 5 seconds; after twice that it has loaded what changed there.
+# A service reads its folder every 5 seconds; after twice that it has loaded what changed there.
 LOAD_TIME: Final = dt.timedelta(seconds=10)
 
 

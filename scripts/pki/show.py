@@ -45,8 +45,8 @@ def certificates_table(folder: Path, identities: Identities, *, now: dt.datetime
 def files_table() -> str:
     """Return a line for each kind of file: what it holds, and to whom it may be given."""
     ca = [
-        (f"{place}/{file.name}", file.holds, file.belongs)
-        for place, files in (
+        (f"{folder}/{file.name}", file.holds, file.belongs)
+        for folder, files in (
             ("ca/1", CA_FILES),
             ("ca", COMMON_CA_FILES),
             ("offline-root/1", OFFLINE_FILES),

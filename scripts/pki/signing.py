@@ -30,7 +30,7 @@ def is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def distinguished_name(trust_domain: str, common_name: str) -> x509.Name:
-    """Name a certificate for human eyes (a browser's dialog); programs look at the SAN alone."""
+    """Name a certificate for people (a browser's dialog); programs read the SAN alone."""
     return x509.Name(
         [
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, trust_domain),
@@ -40,7 +40,7 @@ def distinguished_name(trust_domain: str, common_name: str) -> x509.Name:
 
 
 def common_name(certificate: x509.Certificate) -> str:
-    """Return the name that people know the certificate by; programs look at the SAN alone."""
+    """Return the name for people; programs read the SAN alone."""
     (attribute,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     return str(attribute.value)
 

@@ -80,7 +80,7 @@ def write_atomically(path: Path, content: bytes, mode: int, owner: Owner | None 
 
 
 def replace_folder(path: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
-    """Put a folder with exactly these files, name to (content, mode), in the place of `path`."""
+    """Replace the folder `path` by one with exactly these files, name to (content, mode)."""
     unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=path.parent))
     for name, (content, mode) in files.items():
         write_atomically(unfinished / name, content, mode)

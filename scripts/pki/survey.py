@@ -80,7 +80,7 @@ def _check_trust_domain(run: Run, authorities: Authorities) -> None:
         raise AuthorityUnusable(
             f"The identities are of the trust domain {wanted}, and {run.folder / CA_FOLDER} is the "
             f"CA of {present}. Give another folder with `--folder`, or run this with `--force`: "
-            "that makes a new CA in the place of this one."
+            "that makes a new CA and removes this one."
         )
 
 

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
 from cryptography.x509.oid import ObjectIdentifier
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -20,7 +25,7 @@ from pki.identity_folder import (
     write_identity,
     write_trust,
 )
-from pki.pem import certificate_pem
+from pki.pem import certificate_pem, parse_key
 
 GATEWAY = identity_named("gateway")
 FILES = ("certificate.crt", "private-key.pem", "key-pair.pem")
@@ -123,6 +128,14 @@ def test_the_chain_lacks_the_issuing_ca(home: Home) -> None:
 def test_the_key_is_another_one(home: Home) -> None:
     (home.folder / "private-key.pem").write_bytes(home.authority.issue(GATEWAY).key_pem)
     assert home.reason() == "the private key does not fit the certificate"
+
+
+def test_the_key_has_a_password(home: Home) -> None:
+    path = home.folder / "private-key.pem"
+    password = BestAvailableEncryption(b"secret")
+    key = parse_key(path.read_bytes())
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, password))
+    assert home.reason() == "its private key has a password, which no service can type"
 
 
 def test_the_key_pair_was_left_behind(home: Home) -> None:
