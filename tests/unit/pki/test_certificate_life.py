@@ -13,7 +13,7 @@ from typing import Final
 import bootstrap_certs
 from demo_identities import FILE
 from pki.run import LOAD_TIME
-from tests.unit.pki.verifiers import needs
+from tests.needs import require_program
 
 SCRIPT: Final = Path(bootstrap_certs.__file__)
 NAME: Final = "scripts/bootstrap_certs.py"
@@ -54,7 +54,7 @@ def let_the_load_time_pass(certs: Path) -> None:
 
 
 def test_the_page_tells_the_truth(tmp_path: Path) -> None:
-    needs("openssl", "openssl")
+    require_program("openssl", "openssl")
     certs = tmp_path / "certs"
     seen: set[str] = set()
     (tmp_path / FILE.name).write_bytes(FILE.read_bytes())
