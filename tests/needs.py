@@ -20,6 +20,7 @@ from local_stack import require_localhost
 # Minutes for lint and types, the tests, and the containers: on two cores, with nothing else to do.
 _LINT, _TESTS, _CONTAINERS = 1, 7, 3
 _PROGRAMS: Final = ("curl", "openssl")
+_VERIFIERS: Final = ("go", "chromium", "firefox-esr", "certutil")
 
 
 def docker_says(*arguments: str) -> str:
@@ -59,6 +60,11 @@ def skipped() -> Iterator[str]:
         yield (
             "what other programs say (tests/failures, and some of tests/mtls and tests/unit/pki): "
             f"not installed: {', '.join(programs)}"
+        )
+    if verifiers := [name for name in _VERIFIERS if shutil.which(name) is None]:
+        yield (
+            "other verifiers of our certificates (tests/unit/pki): "
+            f"not installed: {', '.join(verifiers)}"
         )
     if shutil.which("nginx") is None:
         yield "the doctor with nginx (tests/mtls): apt-get install nginx-light"

@@ -10,11 +10,11 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.extensions import LEAF_KEY_USAGE
 from pki.pem import certificate_pem, key_pem
-from pki.signing import Signer, sign_certificate
+from pki.signing import Signer, distinguished_name, sign_certificate
 from tests.examples.programs import EXAMPLES
 
 BY_HAND: Final = EXAMPLES / "certificates" / "by_hand.sh"
@@ -42,7 +42,7 @@ def issue(
     certificate = x509.load_pem_x509_certificate((ca / "ca-certificate.crt").read_bytes())
     now, key = dt.datetime.now(dt.UTC), ec.generate_private_key(ec.SECP256R1())
     leaf = sign_certificate(
-        subject=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "client")]),
+        subject=distinguished_name("example.test", "client"),
         key=key,
         life=(now - 2 * _HOUR, now - _HOUR if expired else now + _HOUR),
         critical=[x509.BasicConstraints(ca=False, path_length=None), LEAF_KEY_USAGE],

@@ -144,13 +144,11 @@ FAILURES: Final = (
     ),
     Failure(
         title="A name that the CA may not give",
-        did="Your SPIFFE ID is of another trust domain than the CA is for.",
-        why="The issuing CA carries name constraints (RFC 5280, section 4.2.1.10): whatever it "
-        "signs beyond them counts for nothing.",
-        mend="Have it issued by the CA of that trust domain.",
-        arrange=_shows(
-            lambda ours: ours.issue(CLIENT, uris=["spiffe://evil.test/client/uploader"])
-        ),
+        did="Your certificate has a host name that the issuing CA may not sign.",
+        why="The issuing CA has name constraints (RFC 5280, section 4.2.1.10): it may sign host "
+        "names of this system, and no other, nor an IP address or an e-mail address.",
+        mend="Have it issued with the names that identities.toml gives it.",
+        arrange=_shows(lambda ours: ours.issue(CLIENT, dns_names=["evil.test"])),
         says=("name_not_permitted", "name_not_permitted"),
         doctor="own.ca_name_constraints",
     ),

@@ -46,10 +46,10 @@ def make_place(folder: Path) -> Place:
         crl_pem=authority.crl([Revoked(lost.certificate.serial_number)]),
     )
     served = Impostor("honest", authority.issue(uploader))
-    outside = authority.issue(uploader, uris=["spiffe://evil.test/client/uploader"])
+    outside = authority.issue(uploader, dns_names=["evil.test"])
     kinds = [
         *impostors(authority, uploader.name, unlisted="probe"),
-        Impostor("another trust domain", outside, "name_not_permitted"),
+        Impostor("foreign host name", outside, "name_not_permitted"),
         Impostor("revoked", lost, "revoked"),
     ]
     refused = {

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from pki.authority import Authority
+from tests.needs import require_program
 from tests.unit.pki.verifiers import (
     FOREIGN_NAMES,
     SECONDS,
     HttpsServer,
     https_server,
     leaf_of_gateway,
-    needs,
 )
 
 # No look-ups of its own, so that all that it does is to open the page.
@@ -32,7 +32,7 @@ user_pref("toolkit.telemetry.enabled", false);
 
 def trust(database: Path, ca_pem: bytes) -> None:
     """Import the root as an authority that may identify web sites."""
-    needs("certutil", "libnss3-tools")
+    require_program("certutil", "libnss3-tools")
     database.mkdir(parents=True)
     root = database / "root.crt"
     root.write_bytes(ca_pem)
@@ -42,17 +42,21 @@ def trust(database: Path, ca_pem: bytes) -> None:
 
 
 def chromium(folder: Path, ca_pem: bytes) -> list[str]:
-    needs("chromium", "chromium")
+    require_program("chromium", "chromium")
     trust(folder / ".pki" / "nssdb", ca_pem)
     return [
         *("chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
-        *("--disable-background-networking", "--disable-component-update"),
+        *(
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-dev-shm-usage",
+        ),
         f"--user-data-dir={folder / 'profile'}",
     ]
 
 
 def firefox(folder: Path, ca_pem: bytes) -> list[str]:
-    needs("firefox-esr", "firefox-esr")
+    require_program("firefox-esr", "firefox-esr")
     profile = folder / "profile"
     trust(profile, ca_pem)
     (profile / "user.js").write_text(QUIET_FIREFOX)

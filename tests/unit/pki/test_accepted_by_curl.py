@@ -8,18 +8,18 @@ from cryptography import x509
 
 from demo_identities import identity_named
 from pki.authority import Authority, KeyType
+from tests.needs import require_program
 from tests.unit.pki.verifiers import (
     FOREIGN_NAMES,
     HttpsServer,
     https_server,
     leaf_of_gateway,
-    needs,
 )
 
 
 def curl(folder: Path, server: HttpsServer, ca_pem: bytes, pair_pem: bytes) -> tuple[int, str]:
     """Return curl's exit code, and the page or the error."""
-    needs("curl", "curl")
+    require_program("curl", "curl")
     (folder / "ca.crt").write_bytes(ca_pem)
     (folder / "client.pem").write_bytes(pair_pem)
     ended = subprocess.run(

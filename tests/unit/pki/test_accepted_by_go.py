@@ -10,7 +10,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from demo_identities import IDENTITIES, identity_named
 from pki import authority as authority_module
 from pki.authority import Authority, Issued, KeyType
-from tests.unit.pki.verifiers import FOREIGN_NAMES, leaf_of_gateway, needs
+from tests.needs import require_program
+from tests.unit.pki.verifiers import FOREIGN_NAMES, leaf_of_gateway
 
 SOURCE = Path(__file__).with_name("verifier.go")
 CODE = [ExtendedKeyUsageOID.CODE_SIGNING]
@@ -18,7 +19,7 @@ CODE = [ExtendedKeyUsageOID.CODE_SIGNING]
 
 @pytest.fixture(scope="session")
 def verifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    needs("go", "golang-go")
+    require_program("go", "golang-go")
     program = tmp_path_factory.mktemp("go") / "verifier"
     subprocess.run(["go", "build", "-o", program, SOURCE], check=True, timeout=300)
     return program

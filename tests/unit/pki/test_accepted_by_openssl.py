@@ -13,7 +13,8 @@ from pki.authority import Authority, Issued, KeyType
 from pki.ca_folder import write_authority
 from pki.identities import CLIENT, SERVER, Identity
 from pki.identity_folder import write_identity
-from tests.unit.pki.verifiers import FOREIGN_NAMES, GATEWAY, leaf_of_gateway, needs
+from tests.needs import require_program
+from tests.unit.pki.verifiers import FOREIGN_NAMES, GATEWAY, leaf_of_gateway
 
 EMAIL = ExtendedKeyUsageOID.EMAIL_PROTECTION
 PURPOSES = {SERVER: "sslserver", CLIENT: "sslclient"}
@@ -22,7 +23,7 @@ PURPOSES = {SERVER: "sslserver", CLIENT: "sslclient"}
 def verify(
     folder: Path, authority: Authority, issued: Issued, purpose: ObjectIdentifier
 ) -> subprocess.CompletedProcess[str]:
-    needs("openssl", "openssl")
+    require_program("openssl", "openssl")
     write_identity(folder, issued, authority.ca_pem)
     write_authority(folder, authority)
     return subprocess.run(

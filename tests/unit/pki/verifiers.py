@@ -1,9 +1,7 @@
 """Verifiers as strict as they can be, and what a thief of the issuing key may try on them."""
 
 import datetime as dt
-import os
 import queue
-import shutil
 import socket
 import ssl
 import subprocess
@@ -15,7 +13,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-import pytest
 from cryptography import x509
 from cryptography.x509.oid import ObjectIdentifier
 
@@ -24,6 +21,7 @@ from pki.authority import BACKDATE, LEAF_LIFE, NEW_KEY, Authority, Issued
 from pki.extensions import LEAF_KEY_USAGE
 from pki.pem import certificate_pem, key_pem
 from pki.signing import distinguished_name, sign_certificate
+from tests.needs import require_program
 
 GATEWAY: Final = identity_named("gateway")
 SECONDS: Final = 60  # in which a browser starts
@@ -35,14 +33,6 @@ FOREIGN_NAMES: Final[Mapping[str, x509.GeneralName]] = {
     "IPv6 address": x509.IPAddress(ip_address("::1")),
     "e-mail address": x509.RFC822Name("ann@example.com"),
 }
-
-
-def needs(program: str, package: str) -> None:
-    """Skip the test where a program is not installed; fail it in CI."""
-    if shutil.which(program):
-        return
-    end = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-    end(f"{program} is not installed: apt-get install {package}")
 
 
 def leaf_of_gateway(
@@ -125,7 +115,7 @@ def https_server(folder: Path, issued: Issued, *, client_ca: bytes = b"") -> Ite
 
 def openssl_says(folder: Path) -> str:
     """Return what `openssl verify` objects to, "" for nothing."""
-    needs("openssl", "openssl")
+    require_program("openssl", "openssl")
     ended = subprocess.run(
         [
             *("openssl", "verify", "-x509_strict", "-crl_check"),
