@@ -12,13 +12,13 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
+from mtls.errors import MtlsError
+
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 from cryptography.utils import CryptographyDeprecationWarning
-
-from doctor.errors import UsageError
 
 _MAX_FILE_BYTES: Final = 1024 * 1024  # a bundle with every public CA is a fifth of that
 
@@ -34,6 +34,10 @@ _LAYOUTS: Final = (
     ("server.crt", "server.key", ("ca.crt",)),
 )
 _REVOKED: Final = "revoked.crl"
+
+
+class UsageError(MtlsError):
+    """The doctor was asked for something that it cannot do; `--help` shows what it can."""
 
 
 @dataclass(frozen=True, slots=True)
