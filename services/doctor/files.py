@@ -47,6 +47,7 @@ class File:
     path: Path
     content: bytes = field(default=b"", repr=False)
     mode: int = 0
+    owner: int = -1
     problem: str = ""
 
     @property
@@ -158,14 +159,15 @@ class Files:
 def read(path: Path) -> File:
     """Read a file; what goes wrong is in the result."""
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        status = path.stat()
         with path.open("rb") as file:
             content = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
         return File(path, problem=error.strerror or type(error).__name__)
     if len(content) > _MAX_FILE_BYTES:
-        return File(path, mode=mode, problem=f"larger than {_MAX_FILE_BYTES} bytes")
-    return File(path, content, mode, "" if content else "empty")
+        return File(path, problem=f"larger than {_MAX_FILE_BYTES} bytes")
+    problem = "" if content else "empty"
+    return File(path, content, stat.S_IMODE(status.st_mode), status.st_uid, problem)
 
 
 def from_folder(folder: Path, ca: Path | None) -> Files:
