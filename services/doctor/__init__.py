@@ -1,15 +1,16 @@
 """Finds out why mutual TLS does not work: in certificate files, and at a live endpoint.
 
-What a check is, and what comes of it      checks, report
-The files and the key in them              files, pem, file_checks
-A certificate, and the CAs above it       chain, chain_checks (which lists them all), names
-What OpenSSL itself thinks of it           rehearsal, trust
-A connection, watched and recorded         target, connection, watch, attempt
-What was said on it                        wire, messages, distinguished, codes, alert_words
-What the two say to a live endpoint        endpoint, network_checks, server_checks, client_checks,
-                                           refusal, calls, call_checks
-A handshake, shown                         decode, timeline
-The command line                           arguments, password, command_line, examinations
+What a check is, and how it is shown       checks, report
+What is examined, in which order           examinations (with the list of all checks), command_line
+Our files                                  files, file_checks
+A certificate and its chain                chain, names, and the tables path_checks, date_checks,
+                                           purpose_checks, name_checks, strength_checks, ca_checks,
+                                           strict_checks
+What OpenSSL and mtls say about it         rehearsal
+A live endpoint                            endpoint, and the tables network_checks, server_checks,
+                                           client_checks, call_checks
+One connection, recorded                   connection, watch, messages, codes, calls
+A handshake, shown                         timeline, decode
 
 It knows nothing of this project's services or its CA: any endpoint and any certificate will do. It
 needs `cryptography`, and for gRPC calls `grpcio`.

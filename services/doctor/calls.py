@@ -12,12 +12,10 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from doctor.attempt import Attempt, Ending
 from doctor.codes import alert_named
-from doctor.connection import Question
+from doctor.connection import Attempt, Ending, Question, Target
 from doctor.messages import alerts, has_presented
 from doctor.rehearsal import Credentials, pem_of
-from doctor.target import Target
 from doctor.watch import Direction
 
 # How long to listen for a refusal before speaking, and if there is nothing to say at all.

@@ -16,10 +16,9 @@ from mtls.certificates import Role
 from doctor import report, timeline
 from doctor.calls import Protocol
 from doctor.checks import Examination, Result
-from doctor.errors import UsageError
+from doctor.connection import Target, parse_target
 from doctor.examinations import Request, check_endpoint, check_files, shake_hands
-from doctor.files import Files, from_files, from_folder, from_pkcs12, load_roots
-from doctor.target import Target, parse_target
+from doctor.files import Files, UsageError, from_files, from_folder, from_pkcs12, load_roots
 
 OK, FAILED, USAGE, NOT_REACHED = range(4)
 _NETWORK: Final = ("net.name", "net.port")

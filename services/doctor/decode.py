@@ -15,12 +15,13 @@ from doctor.codes import (
     listed,
     named,
 )
-from doctor.compression import CompressedCertificate
-from doctor.errors import DecodeError
 from doctor.files import readable_certificate
 from doctor.messages import (
+    CompressedCertificate,
+    DecodeError,
     Extension,
     Kind,
+    Reader,
     body_of,
     certificates_in,
     extensions,
@@ -29,7 +30,6 @@ from doctor.messages import (
 )
 from doctor.names import names_of
 from doctor.watch import ContentType, Message
-from doctor.wire import Reader
 
 Field = tuple[str, str]
 

@@ -12,14 +12,12 @@ from mtls.certificates import Role
 
 from cryptography import x509
 
-from doctor.attempt import Attempt
 from doctor.calls import Protocol, question_for
 from doctor.chain import Chain
-from doctor.connection import converse
+from doctor.connection import Attempt, Target, converse
 from doctor.files import readable_certificate
 from doctor.messages import server_certificates
 from doctor.rehearsal import Credentials, verifying_client
-from doctor.target import Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,17 @@ from mtls.certificates import Role
 
 from cryptography import x509
 
-from doctor.attempt import Attempt
 from doctor.ca_checks import CA_CHECKS
 from doctor.call_checks import CALL_CHECKS
 from doctor.calls import Protocol, question_for
 from doctor.chain import Chain, extension_of
 from doctor.checks import Check, Examination, Finding, Result
 from doctor.client_checks import CLIENT_CHECKS
-from doctor.connection import converse
+from doctor.connection import Attempt, Target, converse
 from doctor.date_checks import DATE_CHECKS
 from doctor.endpoint import Plan, examine
-from doctor.errors import UsageError
 from doctor.file_checks import FILE_CHECKS, REVOCATION_CHECKS
-from doctor.files import Files, system_roots
+from doctor.files import Files, UsageError, system_roots
 from doctor.name_checks import NAME_CHECKS
 from doctor.network_checks import NETWORK_CHECKS
 from doctor.path_checks import PATH_CHECKS
@@ -30,7 +28,6 @@ from doctor.rehearsal import REHEARSAL, STARTS, Credentials, Start, verifying_cl
 from doctor.server_checks import PRESENTED, REVOKED, VERIFIED
 from doctor.strength_checks import GRPC_CHECKS, STRENGTH_CHECKS
 from doctor.strict_checks import STRICT_CHECKS
-from doctor.target import Target
 
 # Everything that can be wrong with a certificate, ours or a server's, in order.
 CHAIN_CHECKS: Final[tuple[Check[Chain], ...]] = (

@@ -1,7 +1,9 @@
 """What can be wrong with the files, before the certificates in them are examined."""
 
 import datetime as dt
+import os
 import shlex
+import stat
 from typing import Final
 
 from cryptography import x509
@@ -179,6 +181,8 @@ def _public_bytes(holder: x509.Certificate | PrivateKeyTypes) -> bytes:
 def _permissions(files: Files) -> Finding:
     if files.is_without_key:
         return skipped(_NO_KEY)
+    if _is_mounted_for_our_group(files.key):
+        return ok(f"Mode {files.key.mode:04o}, of root: ours through the group, as in Kubernetes.")
     if files.key.mode & 0o077:
         return failed(
             f"{files.key.path} is open to others (mode {files.key.mode:04o}): its readers can "
@@ -187,6 +191,11 @@ def _permissions(files: Files) -> Finding:
             f"chmod 600 {files.key.word}",
         )
     return ok(f"Mode {files.key.mode:04o}.")
+
+
+def _is_mounted_for_our_group(file: File) -> bool:
+    """Whether root gave it to our group to read: Kubernetes does so (securityContext.fsGroup)."""
+    return file.owner == 0 != os.geteuid() and file.mode & 0o077 == stat.S_IRGRP
 
 
 def _revoked(files: Files) -> Finding:

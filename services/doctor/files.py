@@ -12,13 +12,13 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
 
+from mtls.errors import MtlsError
+
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 from cryptography.utils import CryptographyDeprecationWarning
-
-from doctor.errors import UsageError
 
 _MAX_FILE_BYTES: Final = 1024 * 1024  # a bundle with every public CA is a fifth of that
 
@@ -36,6 +36,10 @@ _LAYOUTS: Final = (
 _REVOKED: Final = "revoked.crl"
 
 
+class UsageError(MtlsError):
+    """The doctor was asked for something that it cannot do; `--help` shows what it can."""
+
+
 @dataclass(frozen=True, slots=True)
 class File:
     """A file that has been read; `problem` says why it could not be."""
@@ -43,6 +47,7 @@ class File:
     path: Path
     content: bytes = field(default=b"", repr=False)
     mode: int = 0
+    owner: int = -1
     problem: str = ""
 
     @property
@@ -154,14 +159,15 @@ class Files:
 def read(path: Path) -> File:
     """Read a file; what goes wrong is in the result."""
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        status = path.stat()
         with path.open("rb") as file:
             content = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
         return File(path, problem=error.strerror or type(error).__name__)
     if len(content) > _MAX_FILE_BYTES:
-        return File(path, mode=mode, problem=f"larger than {_MAX_FILE_BYTES} bytes")
-    return File(path, content, mode, "" if content else "empty")
+        return File(path, problem=f"larger than {_MAX_FILE_BYTES} bytes")
+    problem = "" if content else "empty"
+    return File(path, content, stat.S_IMODE(status.st_mode), status.st_uid, problem)
 
 
 def from_folder(folder: Path, ca: Path | None) -> Files:

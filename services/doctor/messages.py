@@ -1,19 +1,169 @@
-"""The handshake messages that say something about certificates, read for the checks.
+"""Handshake messages, read for the checks: from the bytes up to what they say of certificates."""
 
-Formats: RFC 8446, section 4 (TLS 1.3), and RFC 5246, section 7.4 (TLS 1.2).
-"""
-
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, Self
 
-from doctor.codes import TLS_1_3
-from doctor.compression import CompressedCertificate
-from doctor.distinguished import DistinguishedName
-from doctor.errors import DecodeError
+from mtls.errors import MtlsError
+
+from doctor.codes import TLS_1_3, named
 from doctor.watch import ContentType, Direction, Message
-from doctor.wire import Reader
+
+
+class DecodeError(MtlsError):
+    """These bytes are not the TLS structure that they should be."""
+
+
+# TLS's own notation: numbers, and vectors with their length before them (RFC 8446, section 3).
+
+
+class Reader:
+    """Reads a structure from its beginning to its end. Raises `DecodeError` when it is too short.
+
+    What it reads comes from the other side: nothing is believed, and nothing is copied but slices.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+
+    def __len__(self) -> int:
+        return len(self._data) - self._position
+
+    def take(self, count: int) -> bytes:
+        """Return the next `count` bytes."""
+        if count > len(self):
+            raise DecodeError(f"{count} bytes are announced, and {len(self)} are there.")
+        begin = self._position
+        self._position += count
+        return self._data[begin : self._position]
+
+    def number(self, size: int) -> int:
+        """Return the next `size` bytes as a number."""
+        return int.from_bytes(self.take(size), "big")
+
+    def vector(self, size: int) -> "Reader":
+        """Return what lies behind a length of `size` bytes."""
+        return Reader(self.take(self.number(size)))
+
+    def rest(self) -> bytes:
+        """Return everything that is left."""
+        return self.take(len(self))
+
+    def numbers(self, size: int) -> Iterator[int]:
+        """Yield everything that is left as numbers of `size` bytes."""
+        while len(self):
+            yield self.number(size)
+
+    def vectors(self, size: int) -> Iterator["Reader"]:
+        """Yield everything that is left as vectors."""
+        while len(self):
+            yield self.vector(size)
+
+
+# Certificates that travel compressed (RFC 8879), as OpenSSL 3.2 and newer send them when asked. Of
+# the three algorithms Python can read zlib. The doctor asks servers for none of them, so that it
+# can read what they present. What it sends is compressed when the server asks for that.
+
+_ZLIB: Final = 1
+_ALGORITHMS: Final[Mapping[int, str]] = {_ZLIB: "zlib", 2: "brotli", 3: "zstd"}
+_MAX_BYTES: Final = 256 * 1024  # of a chain: what is longer would be there to fill our memory
+
+
+@dataclass(frozen=True, slots=True)
+class CompressedCertificate:
+    """A Certificate message, compressed; `length` is how many bytes it has when it is not."""
+
+    algorithm: int
+    length: int
+    data: bytes
+
+    @classmethod
+    def read(cls, body: Reader) -> Self:
+        """Read a CompressedCertificate message (RFC 8879, section 4). Raises `DecodeError`."""
+        return cls(body.number(2), body.number(3), body.vector(3).rest())
+
+    @property
+    def name(self) -> str:
+        """The name of the algorithm."""
+        return named(self.algorithm, _ALGORITHMS)
+
+    def decompressed(self) -> Reader:
+        """Return the Certificate message, without its header. Raises `DecodeError`."""
+        if self.algorithm != _ZLIB:
+            raise DecodeError(f"It is compressed with {self.name}, and only zlib can be read here.")
+        try:
+            message = zlib.decompressobj().decompress(self.data, _MAX_BYTES)
+        except zlib.error as error:
+            raise DecodeError(f"It cannot be decompressed: {error}") from error
+        if len(message) != self.length:
+            raise DecodeError(f"{self.length} bytes are announced, and {len(message)} came out.")
+        return Reader(message)
+
+
+# Distinguished names as a server sends them: DER (X.690), apart from any certificate.
+
+_SEQUENCE, _SET, _OID = 0x30, 0x31, 0x06
+_ENCODINGS: Final[Mapping[int, str]] = {0x1E: "utf-16-be", 0x1C: "utf-32-be", 0x14: "latin-1"}
+_LONG_LENGTH: Final = 0x80
+_SHORT_NAMES: Final[Mapping[str, str]] = {  # RFC 4514, section 3, and what else is common
+    "550403": "CN",
+    "550406": "C",
+    "550407": "L",
+    "550408": "ST",
+    "55040a": "O",
+    "55040b": "OU",
+    "550405": "serialNumber",
+    "0992268993f22c640119": "DC",
+    "2a864886f70d010901": "emailAddress",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DistinguishedName:
+    """Whose certificates are asked for; two are the same when their `der` is."""
+
+    der: bytes
+
+    def __str__(self) -> str:
+        """The name by RFC 4514, the most specific part first."""
+        try:
+            parts = list(_parts(Reader(self.der)))
+        except DecodeError:
+            return f"a name that cannot be read ({len(self.der)} bytes)"
+        return ",".join(reversed(parts)) or "an empty name"
+
+
+def _parts(reader: Reader) -> Iterator[str]:
+    name = _value(reader, _SEQUENCE)
+    while len(name):
+        relative, texts = _value(name, _SET), []
+        while len(relative):
+            attribute = _value(relative, _SEQUENCE)
+            kind = _value(attribute, _OID).rest().hex()
+            tag, value = _element(attribute)
+            text = value.rest().decode(_ENCODINGS.get(tag, "utf-8"), "replace")
+            texts.append(f"{_SHORT_NAMES.get(kind, kind)}={text}")
+        yield "+".join(texts)
+
+
+def _value(reader: Reader, expected_tag: int) -> Reader:
+    tag, value = _element(reader)
+    if tag != expected_tag:
+        raise DecodeError(f"Tag {expected_tag} was expected, and {tag} is there.")
+    return value
+
+
+def _element(reader: Reader) -> tuple[int, Reader]:
+    tag, length = reader.number(1), reader.number(1)
+    if length >= _LONG_LENGTH:
+        length = reader.number(length - _LONG_LENGTH)
+    return tag, Reader(reader.take(length))
+
+
+# Messages: RFC 8446, section 4 (TLS 1.3), and RFC 5246, section 7.4 (TLS 1.2).
 
 
 class Kind(IntEnum):

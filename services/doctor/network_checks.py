@@ -4,13 +4,12 @@ import shlex
 from collections.abc import Mapping
 from typing import Final
 
-from doctor.attempt import Attempt, Ending
 from doctor.calls import Protocol
 from doctor.checks import Check, Finding, failed, note, ok
 from doctor.codes import TLS_1_3, VERSIONS, alert_named, named
+from doctor.connection import Attempt, Ending, Obstacle
 from doctor.endpoint import Endpoint
 from doctor.messages import alerts, protocol_chosen
-from doctor.target import Obstacle
 from doctor.watch import Direction
 
 _TLS_RECORDS: Final = range(20, 24)  # RFC 8446, section 5.1: types of records

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, TextIO
 
-from doctor.attempt import Attempt
 from doctor.calls import refusal_of
 from doctor.codes import TLS_1_3, VERSIONS, named
+from doctor.connection import Attempt
 from doctor.decode import Decoded, decode, is_retry
 from doctor.messages import Kind, certificate_request, has_presented, kind_of
 from doctor.report import printable

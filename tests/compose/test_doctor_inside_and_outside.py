@@ -93,7 +93,7 @@ def test_up_does_not_start_it(project: Project) -> None:
 
 def test_its_image_holds_its_code_and_the_library(built: Project) -> None:
     listing = doctor(built, "--entrypoint", "ls", "doctor", "/app").stdout
-    assert set(listing.split()) - {"__pycache__"} == {"doctor", "mtls"}
+    assert set(listing.split()) - {"__pycache__"} == {"doctor", "mtls", "runtime"}
 
 
 @pytest.mark.parametrize(

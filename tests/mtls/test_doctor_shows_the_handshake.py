@@ -108,7 +108,7 @@ def test_shows_who_has_nothing_to_show(running: Running) -> None:
     assert messages(shown)[-1] == (6, "received", "Alert")
     assert fields(shown, 6, "Alert")["says"] == "certificate_required (fatal)"
     assert fields(shown, 4, "Certificate")["certificates"] == "none: we have none to send"
-    assert outcomes(shown)[3] == "asked, and there is nothing to show"
+    assert outcomes(shown)[3] == "asked, and we have none to send"
 
     code, shown = handshake(queue.address, "--ca", authority)
     assert code == 1

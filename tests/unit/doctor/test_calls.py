@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doctor.calls import Protocol, parse_response, question_for
-from doctor.target import Target
+from doctor.connection import Target
 
 HEAD = b"HTTP/1.1 403 Forbidden\r\nDate: Mon, 23 Nov 2026 12:00:00 GMT\r\n"
 

@@ -1,6 +1,7 @@
 """What is wrong with the files themselves, and the command that fixes it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -167,6 +168,31 @@ def test_a_key_that_others_may_read_is_fixed_by_the_command_given(
     assert f"mode {mode:04o}" in found.detail
     run_shell(found.command, tmp_path)
     assert results(files())["key.permissions"] is Result.OK
+
+
+@pytest.mark.parametrize(
+    ("mode", "owner", "user", "expected"),
+    [
+        (0o440, 0, 10001, Result.OK),
+        (0o640, 0, 10001, Result.OK),
+        (0o440, 0, 0, Result.FAILED),  # root needs no group to read it
+        (0o440, 10001, 10001, Result.FAILED),
+        (0o444, 0, 10001, Result.FAILED),
+        (0o460, 0, 10001, Result.FAILED),
+    ],
+)
+def test_a_key_that_kubernetes_mounts_for_our_group_is_ours_alone(
+    files: Callable[[], Files],
+    monkeypatch: pytest.MonkeyPatch,
+    mode: int,
+    owner: int,
+    user: int,
+    expected: Result,
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    given = files()
+    mounted = replace(given, key=replace(given.key, mode=mode, owner=owner))
+    assert results(mounted)["key.permissions"] is expected
 
 
 def test_an_encrypted_key_is_fixed_by_its_password(files: Callable[[], Files], made: Made) -> None:

@@ -15,17 +15,16 @@ from mtls.certificates import Role
 import pytest
 
 from doctor import call_checks
-from doctor.attempt import Attempt, Ending
 from doctor.call_checks import CALL_CHECKS
 from doctor.calls import GrpcAnswer, Protocol, question_for, refusal_of
 from doctor.chain import Chain
 from doctor.checks import Check, Examination, Finding, Result
 from doctor.client_checks import CLIENT_CHECKS
+from doctor.connection import Attempt, Ending, NotReached, Obstacle, Target, dial, parse_target
 from doctor.endpoint import Endpoint, Plan
 from doctor.network_checks import NETWORK_CHECKS
 from doctor.rehearsal import Credentials
 from doctor.server_checks import PRESENTED, VERIFIED
-from doctor.target import NotReached, Obstacle, Target, dial, parse_target
 from doctor.watch import ContentType, Direction, Message
 from tests.unit.doctor.material import leaf
 

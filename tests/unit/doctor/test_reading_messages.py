@@ -12,12 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doctor.attempt import Attempt
 from doctor.codes import TLS_1_3
+from doctor.connection import Attempt, Target
 from doctor.decode import decode
-from doctor.distinguished import DistinguishedName
-from doctor.errors import DecodeError
 from doctor.messages import (
+    DecodeError,
+    DistinguishedName,
+    Reader,
     body_of,
     certificate_request,
     extensions,
@@ -27,10 +28,8 @@ from doctor.messages import (
     server_certificates,
 )
 from doctor.rehearsal import verifying_client
-from doctor.target import Target
 from doctor.timeline import as_dict
 from doctor.watch import ContentType, Direction, Message, watch
-from doctor.wire import Reader
 from tests.unit.doctor.material import leaf
 
 DER: Final = Encoding.DER

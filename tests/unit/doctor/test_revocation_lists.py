@@ -11,13 +11,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from doctor.attempt import Attempt
 from doctor.checks import Examination, Result
+from doctor.connection import Attempt, Target
 from doctor.endpoint import Endpoint, Plan
 from doctor.examinations import Request, check_files
 from doctor.files import from_folder
 from doctor.server_checks import REVOKED
-from doctor.target import Target
 from tests.mtls.patient import write
 from tests.unit.doctor.material import HOUR, NOW, ROOT, Made, leaf, make
 from tests.unit.doctor.test_chain_checks import chain_of

@@ -9,7 +9,7 @@ from mtls.reporting.connection_probe import Cause, probe
 
 import pytest
 
-from doctor.target import NotReached, Obstacle, dial, parse_target
+from doctor.connection import NotReached, Obstacle, dial, parse_target
 from runtime.dial import connect_to_any
 
 UNREACHABLE = "255.255.255.255"  # the system refuses it at once: nothing is sent
