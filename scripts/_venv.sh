@@ -24,7 +24,8 @@ use_venv() {
     if [ ! -x .venv/bin/python ]; then
         python=$(find_python) || exit 1
         "$python" -m venv .venv || {
-            echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2
+            rm -rf .venv # half of one would make the next run fail in other words
+            echo "$python cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2
             exit 1
         }
     fi

@@ -5,17 +5,21 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import re
 import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import av
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, TextColumn
 from rich.table import Table
 
@@ -28,6 +32,12 @@ from sample_video import make_sample_video
 
 UPLOADER: Final = identity_named("client/uploader")
 GATEWAY: Final = identity_named("gateway")
+# What a library puts around the error itself.
+_NOISE: Final = re.compile(
+    r"failed to connect to all addresses; last error: UNAVAILABLE: \S+ |"
+    r"^\w+Error: (\[Errno 1\] \[SSL: \w+\] )?| \(_ssl\.c:\d+\)|"
+    r"spiffe://[^/]+/|CERTIFICATE_VERIFY_FAILED: "
+)
 _USAGE: Final = {SERVER: "server", CLIENT: "client"}
 
 Upload = Callable[[Impostor, str], Awaitable[Outcome]]
@@ -46,19 +56,25 @@ class Verdict:
 
 def show_certificates(console: Console, stack: Stack) -> None:
     """List the identities, each with its own folder."""
-    table = Table(title="1. Everyone has a certificate of its own", title_justify="left")
-    for column in ("identity (SPIFFE ID)", "may be", "DNS names", "what for"):
+    _heading(console, "1. Everyone has a certificate of its own")
+    table = Table(box=SIMPLE_HEAD)
+    for column in ("identity", "may be", "DNS names", "purpose"):
         table.add_column(column)
     for identity in IDENTITIES:
         usages = " + ".join(_USAGE[usage] for usage in identity.ekus)
-        table.add_row(identity.uri, usages, ", ".join(identity.dns_names), identity.purpose)
+        table.add_row(identity.name, usages, ", ".join(identity.dns_names), identity.purpose)
     console.print(table)
+    console.print(f"   Each name is the path of a SPIFFE ID: {GATEWAY.uri}", highlight=False)
     console.print(f"   The files are in {stack.certs}\n")
+
+
+def _heading(console: Console, text: str) -> None:
+    console.print(text, style="bold", highlight=False)
 
 
 async def send_a_video(console: Console, stack: Stack, gateway: Service) -> bool:
     """Upload a video, read it back, and have it transcoded; return whether all of it is right."""
-    console.print("[bold]3. A real video makes the round trip[/bold]")
+    _heading(console, "3. A real video makes the round trip")
     path = stack.folder / "sample.mp4"
     await asyncio.to_thread(make_sample_video, path, width=1280, height=720)
     source = path.read_bytes()
@@ -98,7 +114,8 @@ async def show_renditions(
     console: Console, session: aiohttp.ClientSession, video: dict[str, Any], folder: Path
 ) -> bool:
     """Fetch every rendition and open it; return whether each is what it is said to be."""
-    table = Table(title="4. What the transcoder made of it", title_justify="left")
+    _heading(console, "4. What the transcoder made of it")
+    table = Table(box=SIMPLE_HEAD)
     for column in ("rendition", "bytes", "opened: codecs", "size", "seconds"):
         table.add_column(column)
     sound = bool(video["renditions"])
@@ -159,23 +176,32 @@ async def _try(server: Service, upload: Upload, client: Impostor) -> Verdict:
 
 
 def show_verdicts(console: Console, verdicts: list[Verdict]) -> None:
-    """Print what every client saw beside what the server said."""
-    table = Table(title="5. Who is let in, and who is not", title_justify="left", show_lines=True)
-    for column in ("server", "client", "the client saw", "the server said", ""):
-        table.add_column(column, overflow="fold")
-    for verdict in verdicts:
-        mark = "[green]as it must be[/green]" if verdict.as_expected else "[red]WRONG[/red]"
-        table.add_row(verdict.server, verdict.client, verdict.client_saw, verdict.server_said, mark)
-    console.print(table)
+    """Print a table for each server: what every client saw beside what the server said."""
+    _heading(console, "5. Who is let in, and who is not")
+    for server, group in groupby(verdicts, key=lambda verdict: verdict.server):
+        table = Table(box=SIMPLE_HEAD)
+        for column, ratio in ((f"at the {server}", 5), ("the client saw", 5), ("the log says", 6)):
+            table.add_column(column, overflow="fold", ratio=ratio)
+        for verdict in group:
+            mark = "[green]✓[/green]" if verdict.as_expected else "[red]✗ WRONG[/red]"
+            saw, said = map(_in_brief, (verdict.client_saw, verdict.server_said))
+            table.add_row(f"{mark} {verdict.client}", escape(saw), escape(said))
+        console.print(table)
+    console.print("   docs/what-can-go-wrong.md has every error text in full.\n")
+
+
+def _in_brief(error: str) -> str:
+    """Leave out what says nothing about the cause: addresses, class names, advice."""
+    return _NOISE.sub("", error.partition(". ")[0])
 
 
 async def tell(console: Console, stack: Stack, queue: Service, gateway: Service) -> bool:
     """Tell the story; return whether everything was as it must be."""
     show_certificates(console, stack)
-    console.print("[bold]2. Two services, and nothing but mutual TLS between them[/bold]")
-    console.print(
-        f"   gateway at https://{gateway.address}, video-queue at {queue.address} (gRPC)\n"
-    )
+    _heading(console, "2. Three services, and nothing but mutual TLS between them")
+    console.print(f"   gateway at https://{gateway.address}, for people and programs")
+    console.print(f"   video-queue at {queue.address} (gRPC), for the gateway and the transcoder")
+    console.print("   transcoder, which calls the queue and listens nowhere\n")
     same = await send_a_video(console, stack, gateway)
 
     async def to_queue(client: Impostor, title: str) -> Outcome:
@@ -202,7 +228,7 @@ async def tell(console: Console, stack: Stack, queue: Service, gateway: Service)
     console.print(
         f"{refused} of {len(verdicts) - 2} impostors were refused, each for its own reason."
         if good
-        else "[red]Something was not as it must be: see above.[/red]"
+        else "[red]Something did not end as expected: see ✗ and the lines above.[/red]"
     )
     return good
 
@@ -220,6 +246,7 @@ def show_how_to_go_on(console: Console, stack: Stack, gateway: Service) -> None:
         f"{curl} {url}    # no certificate",
     ):
         console.print(line, soft_wrap=True, highlight=False)
+    console.print(f"\nThe logs are {stack.folder}/*.log, one JSON object a line.", highlight=False)
     console.print("\nCtrl-C ends them and removes their files.", style="bold")
 
 
@@ -238,7 +265,7 @@ def main() -> int:
     options = parser.parse_args()
     require_localhost()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, too
-    console = Console(width=None if sys.stdout.isatty() else 150)
+    console = Console()
     with (
         tempfile.TemporaryDirectory(prefix="mtls-demo-") as folder,
         contextlib.suppress(KeyboardInterrupt),

@@ -24,7 +24,7 @@ _LONGEST_WAIT: Final = 30  # seconds; a service looks at its folder every five
 
 async def show_renewal(console: Console, stack: Stack, gateway: Service, client: Identity) -> bool:
     """Issue every leaf again; return whether the gateway shows its new one and serves on."""
-    console.print("[bold]6. Everybody gets another certificate, and nothing stops[/bold]")
+    console.print("[bold]6. Every certificate is replaced, and nothing stops[/bold]")
     async with stack.session(client.name, gateway) as session:
         before = await _shown(stack, gateway, client)
         earlier = await _status(session)

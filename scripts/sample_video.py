@@ -1,5 +1,7 @@
 """Makes a real video on the spot: a moving test picture and a tone, as an MP4 file."""
 
+import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, cast
@@ -41,3 +43,22 @@ def _frames(*chain: tuple[str, str]) -> Iterator[VideoFrame | AudioFrame]:
             yield graph.pull()
         except av.error.EOFError:
             return
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Make the file that the command line names; return the exit code."""
+    parser = argparse.ArgumentParser(prog="scripts/sample_video", description=__doc__)
+    parser.add_argument("file", type=Path, help="where to write it, such as video.mp4")
+    parser.add_argument("--seconds", type=int, default=3, choices=range(1, 3601), metavar="1..3600")
+    options = parser.parse_args(arguments)
+    try:
+        make_sample_video(options.file, seconds=options.seconds)
+    except OSError as error:
+        print(f"{options.file} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 1
+    print(f"{options.file}: {options.seconds} s of a test picture and a tone, H.264 and AAC")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
