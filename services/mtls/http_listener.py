@@ -30,6 +30,7 @@ from mtls.ssl_contexts import server_context
 _NOT_OF_THIS_MACHINE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _BACKLOG: Final = 128  # connections that wait to be accepted
 _SHUTDOWN_SECONDS: Final = 2.0  # for the peer to end TLS too; what else it sends is thrown away
+_MAX_UNSENT_BYTES: Final = 64 * 1024  # of a connection, in the kernel
 _RETRY_SECONDS: Final = 1.0  # until file descriptors may have become free
 
 
@@ -85,6 +86,9 @@ async def _bind(address: Address) -> list[socket.socket]:
                 missing = error
                 continue
             listener.settimeout(0)
+            # Inherited by its connections: left to itself, Linux takes up to 4 MiB (tcp_wmem) for
+            # each client that does not read, and a container's memory limit counts that too.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT_BYTES)
             sockets.append(listener)
         if missing and not sockets:
             raise missing
