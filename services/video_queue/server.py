@@ -76,6 +76,10 @@ def _options(config: Config) -> list[tuple[str, int]]:
         # A chunk of a video is smaller: so much a call can make us hold in memory.
         ("grpc.max_receive_message_length", 1024 * 1024),
         ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        # So much of an upload may lie here unread. Left to itself the C-core widens the window of a
+        # fast connection, and was seen to hold 5 MiB for each upload.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", 512 * 1024),
         # All connections together, those in their handshake included. One more is closed at once,
         # and the C-core logs nothing. Without this limit the file descriptors run out, and then
         # neither a video nor the database can be opened. The C-core has no limit per address.
