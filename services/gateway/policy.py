@@ -1,6 +1,7 @@
 """Who may do what: names are the paths of SPIFFE IDs in our own trust domain.
 
-HEAD is judged as GET. What is not in the table is refused, an unknown path too.
+HEAD is judged as GET. A route that is not in the table is refused. For a path that does not exist,
+a peer of the table gets 404, and any other peer 403.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""From HTTP to the queue's calls and back. Whoever gets here has passed policy.py."""
+"""From HTTP to the queue's calls and back. policy.py has let the caller through."""
 
 import asyncio
 import re
