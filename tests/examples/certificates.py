@@ -10,7 +10,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from pki.extensions import LEAF_KEY_USAGE
 from pki.pem import certificate_pem, key_pem
@@ -34,20 +34,22 @@ def issue(
     *,
     names: Sequence[x509.GeneralName] = (x509.UniformResourceIdentifier(CLIENT),),
     expired: bool = False,
+    subject: str = "client",
+    purpose: ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
 ) -> Path:
-    """Let the CA that was made by hand issue another client certificate, into its own folder."""
+    """Let the CA that was made by hand issue another certificate, into a folder of its own."""
     ca = by_hand / "ca"
     ca_key = load_pem_private_key((ca / "ca-private-key.pem").read_bytes(), None)
     assert isinstance(ca_key, ec.EllipticCurvePrivateKey)
     certificate = x509.load_pem_x509_certificate((ca / "ca-certificate.crt").read_bytes())
     now, key = dt.datetime.now(dt.UTC), ec.generate_private_key(ec.SECP256R1())
     leaf = sign_certificate(
-        subject=distinguished_name("example.test", "client"),
+        subject=distinguished_name("example.test", subject),
         key=key,
         life=(now - 2 * _HOUR, now - _HOUR if expired else now + _HOUR),
         critical=[x509.BasicConstraints(ca=False, path_length=None), LEAF_KEY_USAGE],
         others=[
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]),
+            x509.ExtendedKeyUsage([purpose]),
             *([x509.SubjectAlternativeName(names)] if names else []),
         ],
         issuer=Signer(certificate, ca_key),

@@ -1,10 +1,11 @@
 """The example servers as processes, and what their handlers have said."""
 
+import secrets
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -50,9 +51,12 @@ def running(program: Program, identity: Path, log: Path) -> Iterator[Server]:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a port that the kernel gives to nobody by itself, while the server is starting."""
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def _wait_for(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
@@ -63,7 +67,7 @@ def _wait_for(process: subprocess.Popen[bytes], address: str, log: Path) -> None
             socket.create_connection((host, int(port))).close()
         except OSError:
             assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, f"{log} says nothing of a port"
+            assert time.monotonic() < deadline, f"nothing listens at {address}"
             time.sleep(0.02)
         else:
             return

@@ -1,5 +1,6 @@
 """docs/certificates-by-hand.md tells the truth, and what by_hand.sh makes is accepted by all."""
 
+import ipaddress
 import re
 import shutil
 import ssl
@@ -13,10 +14,20 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.examples.certificates import BY_HAND, CLIENT, make_by_hand
+from tests.examples.certificates import BY_HAND, CLIENT, issue, make_by_hand
 from tests.examples.programs import LANGUAGES, missing
-from tests.examples.verdicts import PAGE, TABLES, Kit, kit, table, tutorial_commands, versions
+from tests.examples.verdicts import (
+    PAGE,
+    TABLES,
+    Kit,
+    by_common_name,
+    kit,
+    table,
+    tutorial_commands,
+    versions,
+)
 from tests.unit.pki.verifiers import shake_hands
 
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -86,6 +97,26 @@ def test_every_library_says_what_the_table_says(made: Kit, name: str) -> None:
 def facts(row: str) -> list[str]:
     """Return the cells without the words after `no:`."""
     return [cell.partition(":")[0] if "no:" in cell else cell.strip() for cell in row.split("|")]
+
+
+def test_node_and_python_take_the_common_name_where_the_san_has_no_dns_name(made: Kit) -> None:
+    """The twin has another common name, and is refused by all."""
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    taken, refused = (
+        by_common_name(
+            made,
+            issue(
+                made.folder / "by-hand",
+                name,
+                names=[address],
+                subject=name,
+                purpose=ExtendedKeyUsageOID.SERVER_AUTH,
+            ),
+        )
+        for name in ("localhost", "other")
+    )
+    assert taken == {"Node.js": True, "Python": True, "Go": False, "curl": False}
+    assert not any(refused.values())
 
 
 @pytest.mark.parametrize("key_type", ["ec", "rsa"])

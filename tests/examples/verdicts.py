@@ -118,6 +118,18 @@ def as_clients(kit: Kit) -> dict[str, list[str]]:
     return rows
 
 
+def by_common_name(kit: Kit, identity: Path) -> dict[str, bool]:
+    """Return which clients take the server with this identity for `localhost`."""
+    mine = kit.identity("by-hand", "client")
+    with running(kit.programs["go"]["http_server"], identity, kit.folder / "log") as server:
+        return {
+            "Node.js": _verdict(kit.client("typescript", "http"), mine, server, "localhost") == YES,
+            "Go": _verdict(kit.client("go", "http"), mine, server, "localhost") == YES,
+            "curl": _verdict(_curl, mine, server, "localhost") == YES,
+            "Python": _in_memory(_server(identity), _client(mine), "localhost") == YES,
+        }
+
+
 def as_servers(kit: Kit) -> dict[str, list[str]]:
     """Return what each server says of a client, by which certificate the client shows."""
     rows: dict[str, list[str]] = {}
@@ -146,6 +158,10 @@ def _verdict(client: Client, identity: Path, server: Server, host: str) -> str:
     said = client(identity, server.address.replace("localhost", host))
     if server.callers(before):
         return YES
+    no_refusal = re.search(
+        "refused$|ECONNREFUSED|Deadline|DEADLINE|[Tt]imeout", said.err, re.MULTILINE
+    )
+    assert not no_refusal, f"{said}; the server: {server.log.read_text()}"
     return f"no: {_reason(said.err)}"
 
 
