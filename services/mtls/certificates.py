@@ -7,6 +7,7 @@ from mtls.errors import MtlsError
 from mtls.spiffe import SpiffeId
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 # An option of OpenSSL 3.2 and newer, for which the ssl module has no name: ask the peer for its
@@ -79,3 +80,27 @@ def check_purpose(certificate: x509.Certificate, role: Role) -> None:
         ) from None
     if _PURPOSES[role] not in usages:
         raise CertificateError(f"The certificate's extended key usage lacks {role.value}.")
+
+
+def is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether `issuer` is named as the issuer of `subject`, and its key made the signature."""
+    try:
+        subject.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def check_leaf(certificate: x509.Certificate) -> None:
+    """Require that the certificate may not sign others (X509-SVID specification, section 5.2).
+
+    Raises `CertificateError`.
+    """
+    for extension in certificate.extensions:
+        match extension.value:
+            case x509.BasicConstraints(ca=True):
+                raise CertificateError("The certificate is that of a CA, and not a leaf.")
+            case x509.KeyUsage() as usage if usage.key_cert_sign or usage.crl_sign:
+                raise CertificateError(
+                    "The certificate may sign certificates or revocation lists: a leaf may not."
+                )

@@ -21,6 +21,7 @@ from mtls.address import Address
 from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
 from mtls.observer import Observer
+from mtls.rehearsal import rehearse_grpc_client
 
 import grpc
 import grpc.aio
@@ -51,6 +52,7 @@ async def mtls_channel(
 
     It connects at the first call, again when it must, and reports when it cannot.
     """
+    source.rehearse_with(rehearse_grpc_client)
     channel = _RenewingChannel(Address.of(address), source, options)
     try:
         yield channel

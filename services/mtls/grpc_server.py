@@ -25,6 +25,7 @@ from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
 from mtls.peer import CHECK_SECONDS, NoLongerValid, Peer, PeerError, peer_of_call
 from mtls.policy import Allowed, Denied
+from mtls.rehearsal import rehearse_grpc_server
 
 import grpc
 import grpc.aio
@@ -47,9 +48,11 @@ def add_mtls_port(
 ) -> Address:
     """Serve on `address` as the identity in use, only clients of its CA.
 
-    Returns the address, with the real port when that is 0. Raises `ListenError`.
+    Returns the address, with the real port when that is 0. Raises `ListenError`, or `IdentityError`
+    if gRPC cannot use the certificate.
     """
     address = Address.of(address)
+    source.rehearse_with(rehearse_grpc_server)
     try:
         port = server.add_secure_port(str(address), server_credentials(source))
     except RuntimeError as error:

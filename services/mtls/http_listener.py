@@ -25,6 +25,7 @@ from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
 from mtls.peer import CHECK_SECONDS, NoLongerValid, PeerError, peer_of_request
 from mtls.refusals import PENDING_HANDSHAKE, PendingHandshake, Reason, Refusal
+from mtls.rehearsal import rehearse_http_server
 from mtls.ssl_contexts import server_context
 
 _NOT_OF_THIS_MACHINE: Final = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
@@ -116,6 +117,7 @@ class _Listener:
         self._limits, self._endpoint = limits, endpoint
         self._observer = source.observer
         self.limiter = ConnectionLimiter(limits)
+        source.rehearse_with(rehearse_http_server)
         self._context = source.derive(self._make_context)
         self.handshakes: set[asyncio.Task[None]] = set()
 

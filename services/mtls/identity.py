@@ -5,30 +5,57 @@ everything that can be known from the files is checked here, with an error that 
 """
 
 import datetime as dt
+import os
 import re
 import stat
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from mtls.certificates import CertificateError, Role, check_purpose, spiffe_id_of
+from mtls.certificates import (
+    CertificateError,
+    Role,
+    check_leaf,
+    check_purpose,
+    is_issued_by,
+    spiffe_id_of,
+)
 from mtls.errors import MtlsError
 from mtls.revocation import REVOKED, RevocationError, Revocations
 from mtls.spiffe import SpiffeId, SpiffeIdError
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-# The key and its certificate lie in one file, so that a renewal replaces both in one rename
-# and nobody ever loads the new key with the old certificate.
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The names that an issuer gives to the files of an identity."""
+
+    issuer: str
+    certificate: str
+    key: str
+    ca: str
+
+
+# A renewal that replaces key and certificate in one file is one rename. Of two files, one is new
+# before the other: for a moment they do not fit together, are refused, and then read again.
 KEY_PAIR: Final = "key-pair.pem"
 CA_CERTIFICATE: Final = "ca-certificate.crt"
+LAYOUTS: Final = (
+    Layout("bootstrap_certs", KEY_PAIR, KEY_PAIR, CA_CERTIFICATE),
+    Layout("cert-manager", "tls.crt", "tls.key", "ca.crt"),
+    Layout("SPIRE", "svid.pem", "svid_key.pem", "bundle.pem"),
+)
 
 _MAX_FILE_BYTES: Final = 64 * 1024
-_PEM_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----\n?", re.DOTALL)
+_MAX_LISTS_BYTES: Final = 16 * 1024 * 1024  # some 300,000 revoked certificates
+_PEM_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTALL)
+_CERTIFICATE_LABELS: Final = (b"CERTIFICATE", b"X509 CERTIFICATE")
 
 
 class IdentityError(MtlsError):
@@ -40,8 +67,9 @@ class Identity:
     """A certificate, its private key, and the roots that we trust to vouch for our peers.
 
     `chain_pem` is the leaf followed by the issuing CA; the root is left out, since a peer that
-    verifies us must have it already (RFC 8446, section 4.4.2). Without `revocations` nobody asks
-    whether a peer's certificate was revoked.
+    verifies us must have it already (RFC 8446, section 4.4.2). All PEM is written anew from what
+    was parsed: the TLS libraries read the same text more strictly, or otherwise, than we do.
+    Without `revocations` nobody asks whether a peer's certificate was revoked.
     """
 
     spiffe_id: SpiffeId
@@ -51,6 +79,7 @@ class Identity:
     ca_pem: bytes
     revocations: Revocations | None
     folder: Path
+    layout: Layout = LAYOUTS[0]
 
     @property
     def serial(self) -> str:
@@ -59,82 +88,120 @@ class Identity:
 
 
 def load_identity(
-    folder: Path, *, roles: frozenset[Role], now: dt.datetime | None = None
+    folder: Path,
+    *,
+    roles: frozenset[Role],
+    require_revocation_lists: bool = False,
+    now: dt.datetime | None = None,
 ) -> Identity:
     """Load the identity in `folder` and check that it can do its job in every one of `roles`.
 
-    Raises `IdentityError`, whose text names the file and says how to mend it.
+    Revocation lists are used if they are there; `require_revocation_lists` says that they have to
+    be. Raises `IdentityError`, whose text names the file and says how to fix it.
     """
-    path = folder / KEY_PAIR
-    blocks = _read_private_blocks(path)
-    chain_pem = b"".join(pem for label, pem in blocks if label == b"CERTIFICATE")
-    key_pem = b"".join(pem for label, pem in blocks if label.endswith(b"PRIVATE KEY"))
-    ca_pem = _read(folder / CA_CERTIFICATE)
-
-    chain = _parse_certificates(path, chain_pem)
-    roots = _parse_certificates(folder / CA_CERTIFICATE, ca_pem)
-    leaf = chain[0]
-    if _public_bytes(_parse_key(path, key_pem)) != _public_bytes(leaf):
-        raise IdentityError(
-            f"{path}: the key is not that of the first certificate. The leaf comes first, "
-            "then the issuing CA; put the key beside the leaf that it belongs to."
-        )
-    _check_chain(path, chain, roots)
     now = now or dt.datetime.now(dt.UTC)
-    _check_dates(folder, [*chain, *roots], now)
-    revocations = _load_revocations(folder / REVOKED, now)
-    try:
-        for role in roles:
-            check_purpose(leaf, role)
-        spiffe_id = spiffe_id_of(leaf)
-    except (CertificateError, SpiffeIdError) as error:
-        raise IdentityError(f"{path}: {error} Have it issued again.") from error
-    return Identity(spiffe_id, leaf, chain_pem, key_pem, ca_pem, revocations, folder)
+    layout = next((each for each in LAYOUTS if (folder / each.certificate).exists()), LAYOUTS[0])
+    path, ca_path = folder / layout.certificate, folder / layout.ca
+    given, key = _load_private(folder, layout)
+    roots = _parse_certificates(ca_path, _read(ca_path))
+    leaf = given[0]
+    if _public_bytes(key) != _public_bytes(leaf):
+        raise IdentityError(
+            f"{folder / layout.key}: the key is not that of the first certificate. The leaf comes "
+            "first, then the issuing CA; put the key beside the leaf that it belongs to."
+        )
+    best = _best_path(path, ca_path, given, roots, now)
+    _check_says_who_it_is(path, leaf, roles)
+    # In order, the leaf first; what else was given may help a peer that trusts another root.
+    chain = [each for each in dict.fromkeys([*best, *given]) if each not in roots]
+    return Identity(
+        spiffe_id_of(leaf),
+        leaf,
+        _pem_of(chain),
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        _pem_of(roots),
+        _load_revocations(folder / REVOKED, best, [*given, *roots], now, require_revocation_lists),
+        folder,
+        layout,
+    )
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, max_bytes: int = _MAX_FILE_BYTES) -> bytes:
     try:
         with path.open("rb") as file:
-            content = file.read(_MAX_FILE_BYTES + 1)
+            content = file.read(max_bytes + 1)
     except OSError as error:
         raise IdentityError(
             f"{path} cannot be read ({error.strerror}): make the certificates with "
             "scripts/bootstrap_certs.py, and run this program as the owner of the folder."
         ) from error
-    if len(content) > _MAX_FILE_BYTES:
-        raise IdentityError(f"{path} is larger than {_MAX_FILE_BYTES} bytes: copy it again.")
+    if len(content) > max_bytes:
+        raise IdentityError(f"{path} is larger than {max_bytes} bytes: copy it again.")
     return content
 
 
-def _read_private_blocks(path: Path) -> list[tuple[bytes, bytes]]:
-    """Return the PEM blocks of a file that nobody else may read, as (label, block)."""
-    content = _read(path)
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise IdentityError(f"{path} is open to others (mode {mode:04o}): chmod 600 {path}")
-    return [(block[1], block[0]) for block in _PEM_BLOCK.finditer(content)]
+def _load_private(folder: Path, layout: Layout) -> tuple[list[x509.Certificate], PrivateKeyTypes]:
+    """Read certificates and key, whether they are in one file or two."""
+    key_path, path = folder / layout.key, folder / layout.certificate
+    content = _read(key_path)
+    status = key_path.stat()
+    if not _is_private(status.st_mode, status.st_uid, status.st_gid):
+        mode = stat.S_IMODE(status.st_mode)
+        raise IdentityError(f"{key_path} is open to others (mode {mode:04o}): chmod 600 {key_path}")
+    certificates = _parse_certificates(path, content if path == key_path else _read(path))
+    return certificates, _parse_key(key_path, _blocks(content, lambda label: b"PRIVATE" in label))
 
 
-def _load_revocations(path: Path, now: dt.datetime) -> Revocations | None:
+def _is_private(mode: int, owner: int, group: int) -> bool:
+    """Whether nobody but us can read a file.
+
+    Kubernetes mounts a secret for `fsGroup` as root's, with mode 0440: our group is ours alone.
+    """
+    mode = stat.S_IMODE(mode)
+    if not mode & 0o077:
+        return True
+    return mode == 0o440 and owner == 0 and group in {os.getegid(), *os.getgroups()}
+
+
+def _blocks(content: bytes, wanted: Callable[[bytes], bool]) -> bytes:
+    """Return the PEM blocks with the labels that are wanted, without what stands between them."""
+    found = (block[0] for block in _PEM_BLOCK.finditer(content) if wanted(block[1]))
+    return b"".join(block + b"\n" for block in found)
+
+
+def _load_revocations(
+    path: Path,
+    chain: list[x509.Certificate],
+    known: list[x509.Certificate],
+    now: dt.datetime,
+    required: bool,  # noqa: FBT001
+) -> Revocations | None:
     if not path.exists():
+        if required:
+            raise IdentityError(
+                f"{path} is missing, and revocation lists are required: copy the list of the "
+                "issuing CA there, or say that this service runs without lists."
+            )
         return None
     try:
-        revocations = Revocations.parse(_read(path))
+        revocations = Revocations.parse(_read(path, _MAX_LISTS_BYTES))
+        revocations.check(chain[1] if len(chain) > 1 else chain[0], known, now)
     except RevocationError as error:
-        raise IdentityError(f"{path} {error}: copy it again.") from error
-    if now > revocations.next_update:
-        raise IdentityError(
-            f"{path}: a newer list was due at {revocations.next_update:%F %T} UTC: "
-            "see that what renews the certificates is running."
-        )
+        raise IdentityError(f"{path} {error}.") from error
     return revocations
 
 
-def _parse_certificates(path: Path, pem: bytes) -> list[x509.Certificate]:
+def _parse_certificates(path: Path, content: bytes) -> list[x509.Certificate]:
     try:
-        return x509.load_pem_x509_certificates(pem)
+        return x509.load_pem_x509_certificates(
+            _blocks(content, lambda label: label in _CERTIFICATE_LABELS)
+        )
     except (ValueError, x509.InvalidVersion) as error:
         raise IdentityError(f"{path} holds no readable PEM certificate: copy it again.") from error
+
+
+def _pem_of(certificates: list[x509.Certificate]) -> bytes:
+    return b"".join(each.public_bytes(Encoding.PEM) for each in certificates)
 
 
 def _parse_key(path: Path, pem: bytes) -> PrivateKeyTypes:
@@ -151,42 +218,72 @@ def _parse_key(path: Path, pem: bytes) -> PrivateKeyTypes:
 
 def _public_bytes(holder: x509.Certificate | PrivateKeyTypes) -> bytes:
     return holder.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
 
 
-def _check_chain(path: Path, chain: list[x509.Certificate], roots: list[x509.Certificate]) -> None:
-    """Follow the signatures from the leaf to a root. Whether a CA may sign is for TLS to judge."""
-    if not all(_is_issued_by(subject, issuer) for subject, issuer in pairwise(chain)):
+def _best_path(
+    path: Path,
+    ca_path: Path,
+    given: list[x509.Certificate],
+    roots: list[x509.Certificate],
+    now: dt.datetime,
+) -> list[x509.Certificate]:
+    """Return a path from the leaf to a root on which all are valid now; one is enough.
+
+    It follows names and signatures. Whether a CA may sign is for TLS to judge.
+    """
+    paths = list(_paths([given[0]], given, roots))
+    if not paths:
         raise IdentityError(
-            f"{path} is out of order: the leaf comes first, and behind each its issuer."
-        )
-    if not any(_is_issued_by(chain[-1], root) for root in roots):
-        raise IdentityError(
-            f"{path} does not lead to {CA_CERTIFICATE} beside it: the issuing CA is missing "
+            f"{path} does not lead to {ca_path.name} beside it: the issuing CA is missing "
             "behind the leaf, or the two files come from different authorities."
         )
+    faults = [_fault_of_dates(each, now) for each in paths]
+    if "" not in faults:
+        raise IdentityError(f"{path.parent}: {faults[0]}")
+    return paths[faults.index("")]
 
 
-def _is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        subject.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
+def _paths(
+    begun: list[x509.Certificate], given: list[x509.Certificate], roots: list[x509.Certificate]
+) -> Iterator[list[x509.Certificate]]:
+    """Yield every path that goes on from `begun` to a root: a CA may be cross-signed by several."""
+    for root in roots:
+        if begun[-1] == root:
+            yield begun
+        elif is_issued_by(begun[-1], root):
+            yield [*begun, root]
+    for issuer in given:
+        if issuer not in begun and issuer not in roots and is_issued_by(begun[-1], issuer):
+            yield from _paths([*begun, issuer], given, roots)
 
 
-def _check_dates(folder: Path, certificates: list[x509.Certificate], now: dt.datetime) -> None:
+def _fault_of_dates(certificates: list[x509.Certificate], now: dt.datetime) -> str:
     for certificate in certificates:
         name = certificate.subject.rfc4514_string() or "the leaf"
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
         if now < begin:
-            raise IdentityError(
-                f"{folder}: {name} is not valid before {begin:%F %T} UTC: "
-                "set this machine's clock, or wait."
+            return (
+                f"{name} is not valid before {begin:%F %T} UTC: set this machine's clock, or wait."
             )
         if now > end:
-            raise IdentityError(
-                f"{folder}: {name} expired at {end:%F %T} UTC: "
+            return (
+                f"{name} expired at {end:%F %T} UTC: "
                 "have it issued again with scripts/bootstrap_certs.py."
             )
+    return ""
+
+
+def _check_says_who_it_is(path: Path, leaf: x509.Certificate, roles: frozenset[Role]) -> None:
+    try:
+        check_leaf(leaf)
+        for role in roles:
+            check_purpose(leaf, role)
+        spiffe_id_of(leaf)
+    except (CertificateError, SpiffeIdError) as error:
+        raise IdentityError(f"{path}: {error} Have it issued again.") from error
+    except Exception as error:  # the parser has many errors
+        raise IdentityError(
+            f"{path}: an extension of the leaf cannot be parsed ({error}). Have it issued again."
+        ) from error

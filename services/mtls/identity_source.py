@@ -12,7 +12,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -20,6 +20,8 @@ from mtls.certificates import Role
 from mtls.errors import MtlsError
 from mtls.identity import Identity, IdentityError, load_identity
 from mtls.observer import NO_OBSERVER, Observer
+from mtls.rehearsal import rehearse_client
+from mtls.revocation import REVOKED, RevocationError
 from mtls.ssl_contexts import client_context
 
 # The system tells of a change at once, but not on every file system, nor if the folder itself was
@@ -39,10 +41,17 @@ class Derived(Generic[_Made]):
 
 
 class IdentitySource:
-    """Holds the identity in use; unless `watch_identity` made it, the same for ever."""
+    """Holds the identity in use; unless `watch_identity` made it, the same for ever.
 
-    def __init__(self, identity: Identity, observer: Observer = NO_OBSERVER) -> None:
+    With `rehearses`, every stack that uses it tries an identity before that is used, the first too.
+    """
+
+    def __init__(
+        self, identity: Identity, observer: Observer = NO_OBSERVER, *, rehearses: bool = False
+    ) -> None:
         self.observer: Final = observer
+        self._rehearses = rehearses
+        self._rehearsals: list[Callable[[Identity], None]] = []
         self._current = identity
         self._derived: list[Derived[Any]] = []
         self._subscribers: list[Callable[[Identity], None]] = []
@@ -59,6 +68,7 @@ class IdentitySource:
 
     @cached_property
     def _client_context(self) -> Derived[ssl.SSLContext]:
+        self.rehearse_with(rehearse_client)
         return self.derive(client_context)
 
     def derive(self, make: Callable[[Identity], _Made]) -> Derived[_Made]:
@@ -66,6 +76,20 @@ class IdentitySource:
         derived = Derived(make, make(self._current))
         self._derived.append(derived)
         return derived
+
+    def rehearse_with(self, rehearsal: Callable[[Identity], None]) -> None:
+        """Have `rehearsal` called before an identity is used: it raises `IdentityError` if not.
+
+        Raises what it says of the identity in use now.
+        """
+        if self._rehearses and rehearsal not in self._rehearsals:
+            rehearsal(self._current)
+            self._rehearsals.append(rehearsal)
+
+    def rehearse(self, identity: Identity) -> None:
+        """Try an identity that is to come on every stack. Raises `IdentityError`."""
+        for rehearsal in tuple(self._rehearsals):
+            rehearsal(identity)
 
     def subscribe(self, subscriber: Callable[[Identity], None]) -> Callable[[], None]:
         """Have `subscriber` called in the event loop after each change; return how to end that."""
@@ -95,16 +119,24 @@ async def watch_identity(
     folder: Path,
     *roles: Role,
     observer: Observer = NO_OBSERVER,
+    require_revocation_lists: bool = True,
     poll_seconds: float = POLL_SECONDS,
 ) -> AsyncIterator[IdentitySource]:
     """Load the identity in `folder` for these roles, and keep it up to date while the body runs.
 
-    Raises `IdentityError` if the files are not usable to begin with.
+    A missing `revoked.crl` is refused, unless `require_revocation_lists` is false: then, without
+    one, a revoked certificate is accepted until it expires. Raises `IdentityError` if the files are
+    not usable to begin with.
     """
-    needed = frozenset(roles)
-    source = IdentitySource(load_identity(folder, roles=needed), observer)
+    load = partial(
+        load_identity,
+        folder,
+        roles=frozenset(roles),
+        require_revocation_lists=require_revocation_lists,
+    )
+    source = IdentitySource(load(), observer, rehearses=True)
     observer.identity_loaded(source.current)
-    watching = asyncio.create_task(_watch(source, folder, needed, poll_seconds))
+    watching = asyncio.create_task(_watch(source, folder, load, poll_seconds))
     try:
         yield source
     finally:
@@ -114,26 +146,25 @@ async def watch_identity(
 
 
 async def _watch(
-    source: IdentitySource, folder: Path, roles: frozenset[Role], poll_seconds: float
+    source: IdentitySource, folder: Path, load: Callable[[], Identity], poll_seconds: float
 ) -> None:
     last_error = ""
     async with aclosing(_changes(folder, poll_seconds)) as changes:
         async for _ in changes:
             try:
-                last_error = await _read_again(source, folder, roles, last_error)
+                last_error = await _read_again(source, load, last_error)
             except Exception as error:  # noqa: BLE001  a surprise must not end the watch
                 source.observer.failed("Reading the identity again failed", error)
 
 
-async def _read_again(
-    source: IdentitySource, folder: Path, roles: frozenset[Role], last_error: str
-) -> str:
-    """Use the files in `folder` if they have changed; return why not, or an empty text."""
+async def _read_again(source: IdentitySource, load: Callable[[], Identity], last_error: str) -> str:
+    """Use the files if they have changed; return why not, or an empty text."""
     try:
-        found = await asyncio.to_thread(load_identity, folder, roles=roles)
+        found = await asyncio.to_thread(load)
         if found == source.current:
             return ""
         _check_successor(source.current, found)
+        await asyncio.to_thread(source.rehearse, found)
         source.replace(found)
     except (MtlsError, ssl.SSLError) as error:
         if str(error) != last_error:  # it is said once, and nothing has changed since
@@ -149,8 +180,14 @@ def _check_successor(current: Identity, found: Identity) -> None:
             f"The folder now holds {found.spiffe_id}, and this service is {current.spiffe_id}: "
             "put its own certificate back."
         )
-    if current.revocations and not found.revocations:
+    if not current.revocations:
+        return
+    if not found.revocations:
         raise IdentityError("The revocation lists have gone: put revoked.crl back.")
+    try:
+        found.revocations.check_not_older_than(current.revocations)
+    except RevocationError as error:
+        raise IdentityError(f"{found.folder / REVOKED} {error}.") from error
 
 
 async def _changes(folder: Path, poll_seconds: float) -> AsyncGenerator[None, None]:

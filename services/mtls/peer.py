@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,9 @@ from mtls.certificates import (
     CertificateId,
     Role,
     certificate_id_of,
+    check_leaf,
     check_purpose,
+    is_issued_by,
     spiffe_id_of,
 )
 from mtls.errors import MtlsError
@@ -63,12 +66,14 @@ class NoLongerValid(PeerError):
 class Peer:
     """An authenticated peer, and the certificate that it has shown.
 
-    `expires_at` is in seconds since 1970: it is compared with the clock in every call.
+    `expires_at` is in seconds since 1970: it is compared with the clock in every call. `issuer` is
+    the certificate of the CA that signed it, where the stack shows it: gRPC does.
     """
 
     spiffe_id: SpiffeId
     certificate_id: CertificateId
     expires_at: float
+    issuer: x509.Certificate | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -101,14 +106,22 @@ class Peer:
                 "The server's revocation lists are out of date: until it has new ones, "
                 "it serves nobody.",
             )
+        if not revocations.covers(self.certificate_id.issuer, self.issuer):
+            raise NoLongerValid(
+                self,
+                Reason.NO_REVOCATION_LIST,
+                "The server has no revocation list of your certificate's CA: until it has one, "
+                "it does not serve you.",
+            )
 
 
 def peer_of_call(context: grpc.aio.ServicerContext[Any, Any]) -> Peer:
     """Return who makes this gRPC call. Raises `PeerError`."""
-    certificates = tuple(context.auth_context().get("x509_pem_cert", ()))
+    connection = context.auth_context()
+    certificates = tuple(connection.get("x509_pem_cert", ()))
     if len(certificates) != 1:
         raise PeerError("The call came without a client certificate.")
-    return _peer_from_pem(certificates[0])
+    return _peer_from_pem(certificates[0], *connection.get("x509_pem_cert_chain", ()))
 
 
 def peer_of_request(request: web.Request | asyncio.StreamWriter | asyncio.BaseTransport) -> Peer:
@@ -125,22 +138,44 @@ def peer_of_request(request: web.Request | asyncio.StreamWriter | asyncio.BaseTr
 
 # A certificate is parsed once, not once per call. TLS has verified it when the connection was made.
 @lru_cache(maxsize=1024)
-def _peer_from_pem(pem: bytes) -> Peer:
-    return _peer_from(x509.load_pem_x509_certificate(pem))
+def _peer_from_pem(pem: bytes, chain: bytes = b"") -> Peer:
+    return _parsed(lambda: _peer_from(x509.load_pem_x509_certificate(pem), chain))
 
 
 @lru_cache(maxsize=1024)
 def _peer_from_der(der: bytes) -> Peer:
-    return _peer_from(x509.load_der_x509_certificate(der))
+    return _parsed(lambda: _peer_from(x509.load_der_x509_certificate(der)))
 
 
-def _peer_from(certificate: x509.Certificate) -> Peer:
+def _parsed(parse: Callable[[], Peer]) -> Peer:
+    """Parse a peer's certificate: what fails in it, whatever it is, is a `PeerError`."""
     try:
-        check_purpose(certificate, Role.CLIENT)
-        return Peer(
-            spiffe_id_of(certificate),
-            certificate_id_of(certificate),
-            certificate.not_valid_after_utc.timestamp(),
-        )
+        return parse()
     except (CertificateError, SpiffeIdError) as error:
         raise PeerError(str(error)) from error
+    except Exception as error:  # the parser has many errors, and a TLS library may not look there
+        raise PeerError("The certificate cannot be parsed: have it issued again.") from error
+
+
+def _peer_from(certificate: x509.Certificate, chain: bytes = b"") -> Peer:
+    check_leaf(certificate)
+    check_purpose(certificate, Role.CLIENT)
+    return Peer(
+        spiffe_id_of(certificate),
+        certificate_id_of(certificate),
+        certificate.not_valid_after_utc.timestamp(),
+        _issuer_of(certificate, chain),
+    )
+
+
+def _issuer_of(certificate: x509.Certificate, chain: bytes) -> x509.Certificate | None:
+    """Return the certificate of `chain` (PEM) whose key has signed this one."""
+    candidates = x509.load_pem_x509_certificates(chain) if chain else []
+    issuer = next((each for each in candidates if is_issued_by(certificate, each)), None)
+    return issuer and _kept(issuer)
+
+
+@lru_cache(maxsize=64)
+def _kept(issuer: x509.Certificate) -> x509.Certificate:
+    """Return one object for all peers of a CA."""
+    return issuer

@@ -10,9 +10,14 @@ from mtls.certificates import OP_NO_RX_CERTIFICATE_COMPRESSION
 from mtls.identity import Identity
 
 
-def server_context(identity: Identity) -> ssl.SSLContext:
-    """Return a context that shows `identity` and lets in only clients of its CA."""
-    context = _context(ssl.PROTOCOL_TLS_SERVER, identity, ("http/1.1",))
+def server_context(
+    identity: Identity, *, shown: tuple[bytes, bytes] | None = None
+) -> ssl.SSLContext:
+    """Return a context that shows `identity` and lets in only clients of its CA.
+
+    `shown` are another chain and key to show, for a rehearsal.
+    """
+    context = _context(ssl.PROTOCOL_TLS_SERVER, identity, ("http/1.1",), shown)
     context.verify_mode = ssl.CERT_REQUIRED
     # No tickets, so no resumed sessions: every connection is verified in full.
     context.num_tickets = 0
@@ -32,14 +37,20 @@ def client_context(
     return context
 
 
-def _context(protocol: int, identity: Identity, protocols: tuple[str, ...]) -> ssl.SSLContext:
+def _context(
+    protocol: int,
+    identity: Identity,
+    protocols: tuple[str, ...],
+    shown: tuple[bytes, bytes] | None = None,
+) -> ssl.SSLContext:
+    chain_pem, key_pem = shown or (identity.chain_pem, identity.key_pem)
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.options |= OP_NO_RX_CERTIFICATE_COMPRESSION
     # RFC 5280 to the letter, as Python 3.13 does by default and older versions do not.
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.load_verify_locations(cadata=identity.ca_pem.decode("ascii"))
-    with pem_path(identity.chain_pem) as chain, pem_path(identity.key_pem) as key:
+    with pem_path(chain_pem) as chain, pem_path(key_pem) as key:
         context.load_cert_chain(chain, key)
     if identity.revocations:
         # The peer's issuer must have a list that is up to date, and the peer must not be on it. The

@@ -22,6 +22,7 @@ from mtls.reporting import Reporter, configure_logging
 import structlog
 import uvloop
 
+from runtime.environment import Environment
 from runtime.errors import ConfigurationError
 
 _log = structlog.get_logger(__name__)
@@ -62,6 +63,9 @@ def run_service(
     """
     try:
         config = settings.from_environment(os.environ)
+        lists = Environment(os.environ).choice(
+            "REVOCATION_LISTS", ("required", "optional"), "required"
+        )
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 2
@@ -73,7 +77,12 @@ def run_service(
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         async with (
-            watch_identity(config.identity, *roles, observer=reporter) as identity,
+            watch_identity(
+                config.identity,
+                *roles,
+                observer=reporter,
+                require_revocation_lists=lists == "required",
+            ) as identity,
             serving(config, identity) as address,
         ):
             me = identity.current

@@ -20,10 +20,14 @@ ENVIRONMENT: Final = {**os.environ, "PYTHONPATH": str(ROOT / "services"), "NO_CO
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     authority, other = Authority.create(IDENTITIES), Authority.create(IDENTITIES)
+    lists = authority.crl()
     for name in ("gateway", "video-queue", "client/viewer", "client/uploader"):
-        write_identity(tmp_path / name, authority.issue(identity_named(name)), authority.ca_pem)
+        issued = authority.issue(identity_named(name))
+        write_identity(tmp_path / name, issued, authority.ca_pem, crl_pem=lists)
     viewer = other.issue(identity_named("client/viewer"))  # like ours in all but its CA
-    write_identity(tmp_path / "stranger", viewer, other.ca_pem + authority.ca_pem)
+    write_identity(
+        tmp_path / "stranger", viewer, other.ca_pem + authority.ca_pem, crl_pem=other.crl() + lists
+    )
     return tmp_path
 
 
@@ -47,7 +51,8 @@ def test_the_example_serves_whom_it_names_and_says_why_it_refuses_others(
     server = start(f"{kind}_server.py", folder / name, "localhost:0")
     try:
         assert server.stdout
-        address = server.stdout.readline().removeprefix("listening on ").strip()
+        lines = iter(server.stdout.readline, "")
+        address = next(line.split()[-1] for line in lines if line.startswith("listening on "))
         assert "Hello, client/viewer!" in call("client/viewer")
         assert "may not call" in call("client/uploader")
         assert "Hello" not in call("stranger")

@@ -145,7 +145,8 @@ async def test_a_certificate_of_a_ca_that_is_trusted_no_more_does_not(server: Se
     """The C-core drops its tickets when it is given another configuration."""
     other = Authority.create(IDENTITIES)
     alone = server.source.current
-    both = replace(alone, ca_pem=alone.ca_pem + other.ca_pem)
+    lists = Revocations.parse(server.authority.crl() + other.crl())
+    both = replace(alone, ca_pem=alone.ca_pem + other.ca_pem, revocations=lists)
     server.source.replace(both)
     client = Client(server, other.issue(GATEWAY))
     await client.call()

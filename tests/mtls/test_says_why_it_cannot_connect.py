@@ -246,8 +246,10 @@ def queue_that_refuses(name: str, folder: Path) -> Iterator[tuple[Stack, Service
     stack, foreign = Stack(folder), Authority.create(IDENTITIES)
     stack.write_certificates()
     both = stack.authority.ca_pem + foreign.ca_pem
-    write_identity(stack.certs / name, foreign.issue(identity_named(name)), both)
-    write_identity(stack.certs / "probe", stack.authority.issue(identity_named("probe")), both)
+    lists = stack.authority.crl() + foreign.crl()
+    for caller, authority in ((name, foreign), ("probe", stack.authority)):
+        issued = authority.issue(identity_named(caller))
+        write_identity(stack.certs / caller, issued, both, crl_pem=lists)
     with stack.start_queue(GRPC_VERBOSITY="NONE") as queue:  # which must not silence it
         yield stack, queue
 

@@ -46,7 +46,12 @@ class Frame:
         """Issue a certificate to every identity."""
         for identity in IDENTITIES:
             issued = self.authority.issue(identity)
-            write_identity(self.identity(identity.name), issued, self.authority.ca_pem)
+            write_identity(
+                self.identity(identity.name),
+                issued,
+                self.authority.ca_pem,
+                crl_pem=self.authority.crl(),
+            )
 
     def copy(self, *packages: str) -> None:
         """Copy packages of services/, without bytecode."""

@@ -22,6 +22,7 @@ from mtls.reporting.log_rate_limiter import Kind, LogRateLimiter
 from mtls.reporting.metrics import Metrics
 from mtls.reporting.presented import Presented
 from mtls.reporting.tls_alerts import explain_refusals
+from mtls.revocation import REVOKED
 from mtls.ssl_contexts import client_context
 
 import structlog
@@ -141,8 +142,19 @@ class Reporter(Observer):
             log_limited("grpc.core", endpoint, error=line.text)
 
     def identity_loaded(self, identity: Identity) -> None:
-        """Show when it expires."""
+        """Log it, and show when it expires."""
         self.metrics.expiry.track(identity)
+        name = str(identity.spiffe_id)
+        _log.info(
+            "identity.loaded", identity=name, layout=identity.layout.issuer, **described(identity)
+        )
+        if identity.revocations is None:
+            _log.warning(
+                "revocation.not_checked",
+                identity=name,
+                advice=f"A revoked certificate is accepted until it expires: put {REVOKED} into "
+                "the folder.",
+            )
 
     def identity_renewed(self, identity: Identity) -> None:
         """Log and count it."""

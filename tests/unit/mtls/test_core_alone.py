@@ -21,12 +21,16 @@ PROGRAM: Final = Path(__file__).with_name("both_protocols.py")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     authority, other = Authority.create(IDENTITIES), Authority.create(IDENTITIES)
+    lists = authority.crl()
     for name in ("gateway", "client/viewer", "client/uploader"):
-        write_identity(tmp_path / name, authority.issue(identity_named(name)), authority.ca_pem)
+        issued = authority.issue(identity_named(name))
+        write_identity(tmp_path / name, issued, authority.ca_pem, crl_pem=lists)
     viewer = other.issue(identity_named("client/viewer"))  # like ours in all but its CA
-    write_identity(tmp_path / "stranger", viewer, other.ca_pem + authority.ca_pem)
+    write_identity(
+        tmp_path / "stranger", viewer, other.ca_pem + authority.ca_pem, crl_pem=other.crl() + lists
+    )
     renewed = authority.issue(identity_named("gateway"))
-    write_identity(tmp_path / "next", renewed, authority.ca_pem)
+    write_identity(tmp_path / "next", renewed, authority.ca_pem, crl_pem=lists)
     return tmp_path
 
 

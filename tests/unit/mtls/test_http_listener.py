@@ -4,10 +4,12 @@ import asyncio
 import socket
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 from mtls import PEER, Address, ConnectionLimits, Observer, http_listener, protect
+from mtls.certificates import CertificateId
 from mtls.errors import ListenError
 from mtls.http_listener import _bind, _Listener, age_of
 from mtls.peer import Peer, PeerError
@@ -19,10 +21,20 @@ from aiohttp.test_utils import make_mocked_request
 
 from demo_identities import IDENTITIES
 from pki.authority import Authority
-from tests.unit.mtls.peers import peer, source_with
+from tests.unit.mtls.peers import peer as any_peer
+from tests.unit.mtls.peers import source_with
 
 AGE = 100.0
+LISTS = Revocations.parse(Authority.create(IDENTITIES).crl())
 GATEWAY = "spiffe://video-demo.test/gateway"
+
+
+def peer(text: str, *, serial: int = 1, expires_at: float = inf) -> Peer:
+    """Return a peer of the CA whose list there is."""
+    issuer = LISTS.lists[0].issuer.public_bytes()
+    return replace(
+        any_peer(text, expires_at=expires_at), certificate_id=CertificateId(issuer, serial)
+    )
 
 
 @dataclass
@@ -77,10 +89,9 @@ class Closed(Observer):
 
 def close_outdated(*connections: Any, revoked: Peer | None = None) -> Closed:
     """Return what was reported."""
-    lists = Revocations.parse(Authority.create(IDENTITIES).crl())
     names = frozenset({revoked.certificate_id} if revoked else ())
     observer = Closed()
-    source = source_with(Revocations(lists.pem, names, lists.next_update, lists.ends_at), observer)
+    source = source_with(replace(LISTS, certificates=names), observer)
     listener = _Listener(asyncio.Protocol, source, ConnectionLimits(max_age_seconds=AGE), "test")
     with ExitStack() as stack:
         for connection in connections:

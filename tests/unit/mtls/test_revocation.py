@@ -1,17 +1,22 @@
 """Revocation lists as they lie in a folder, and what they say of a peer."""
 
 import datetime as dt
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from mtls.certificates import Role, certificate_id_of
+from mtls.certificates import CertificateId, Role, certificate_id_of
 from mtls.identity import IdentityError, load_identity
-from mtls.peer import NoLongerValid, Peer
+from mtls.peer import NoLongerValid, Peer, _peer_from_pem
 from mtls.refusals import Reason
+from mtls.rehearsal import rehearse_http_server
 from mtls.revocation import RevocationError, Revocations
 from mtls.spiffe import SpiffeId
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
@@ -91,13 +96,126 @@ def test_a_certificate_is_valid_until_it_is_on_a_list(authority: Authority) -> N
 
 
 def test_a_serial_number_is_one_issuers_own(authority: Authority) -> None:
-    mine = authority.issue(GATEWAY).certificate
-    stranger = Revocations.parse(authority.crl([Revoked(mine.serial_number)]))
-    peer = peer_with(mine)
-    theirs = Peer(
-        peer.spiffe_id, peer.certificate_id._replace(issuer=b"another CA"), peer.expires_at
+    mine, other = authority.issue(GATEWAY).certificate, Authority.create(IDENTITIES, generation=2)
+    lists = Revocations.parse(authority.crl([Revoked(mine.serial_number)]) + other.crl())
+    peer, issuer = peer_with(mine), other.issuing.certificate.subject.public_bytes()
+    theirs = replace(peer, certificate_id=CertificateId(issuer, mine.serial_number))
+    theirs.check_still_valid(source_with(lists).current)
+    with pytest.raises(NoLongerValid, match="was revoked"):
+        peer.check_still_valid(source_with(lists).current)
+
+
+def refused_for(peer: Peer, lists: bytes) -> str:
+    """Return why a server with these lists refuses the peer; "" if it does not."""
+    try:
+        peer.check_still_valid(source_with(Revocations.parse(lists)).current)
+    except NoLongerValid as error:
+        return error.reason
+    return ""
+
+
+def test_missing_information_does_not_mean_not_revoked(authority: Authority) -> None:
+    """gRPC looks into no list: what is missing for this peer is found in each of its calls."""
+    issued, other = authority.issue(GATEWAY), Authority.create(IDENTITIES, generation=2)
+    stranger = Authority.create(IDENTITIES)  # of the same name, but not of the same key
+    peer = _peer_from_pem(issued.chain_pem, issued.chain_pem)
+    assert peer.issuer == authority.issuing.certificate
+    assert refused_for(peer, authority.crl()) == ""
+    assert refused_for(peer, authority.crl() + other.crl()) == ""
+    assert refused_for(peer, other.crl()) == "no_revocation_list"
+    assert refused_for(peer, stranger.crl()) == "no_revocation_list"
+
+
+def sign(authority: Authority, *extensions: x509.ExtensionType, begin: dt.timedelta) -> bytes:
+    """Sign a list with critical extensions."""
+    now = dt.datetime.now(dt.UTC)
+    builder = x509.CertificateRevocationListBuilder(
+        issuer_name=authority.issuing.certificate.subject,
+        last_update=now + begin,
+        next_update=now + 2 * HOUR,
     )
-    theirs.check_still_valid(source_with(stranger).current)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=True)
+    return builder.sign(authority.issuing.key, SHA256()).public_bytes(Encoding.PEM)
+
+
+PART = x509.IssuingDistributionPoint(
+    full_name=None,
+    relative_name=None,
+    only_contains_user_certs=False,
+    only_contains_ca_certs=False,
+    only_some_reasons=frozenset({x509.ReasonFlags.key_compromise}),
+    indirect_crl=False,
+    only_contains_attribute_certs=False,
+)
+
+
+@pytest.mark.parametrize(
+    ("lists", "reason"),
+    [
+        (lambda own: own.crl(), ""),  # the twin of the others
+        (lambda own: sign(own, begin=-HOUR), ""),  # without a number, as openssl makes it
+        (lambda own: sign(own, x509.DeltaCRLIndicator(1), begin=-HOUR), "a delta list"),
+        (lambda own: sign(own, PART, begin=-HOUR), "for a part of the certificates"),
+        (lambda own: sign(own, begin=HOUR), "is in the future"),
+        (
+            lambda _: Authority.create(IDENTITIES, generation=2).crl(),
+            "holds no list that .* has signed",
+        ),
+        (lambda _: Authority.create(IDENTITIES).crl(), "holds no list that .* has signed"),
+        (lambda own: own.crl() + forged(own), "that it has not signed"),
+    ],
+)
+def test_a_list_is_checked_before_it_is_used(
+    authority: Authority, tmp_path: Path, lists: Callable[[Authority], bytes], reason: str
+) -> None:
+    write_identity(tmp_path, authority.issue(GATEWAY), authority.ca_pem, crl_pem=lists(authority))
+    if not reason:
+        assert load_identity(tmp_path, roles=frozenset(Role)).revocations
+        return
+    with pytest.raises(IdentityError, match=reason):
+        load_identity(tmp_path, roles=frozenset(Role))
+
+
+def forged(authority: Authority) -> bytes:
+    """Return a list that says it is of our CA, in name and key, and is not signed by it."""
+    der = x509.load_pem_x509_crl(authority.crl()).public_bytes(Encoding.DER)
+    return x509.load_der_x509_crl(der[:-1] + bytes([der[-1] ^ 1])).public_bytes(Encoding.PEM)
+
+
+def test_a_missing_list_is_refused_where_lists_are_required(
+    authority: Authority, tmp_path: Path
+) -> None:
+    write_identity(tmp_path, authority.issue(GATEWAY), authority.ca_pem)
+    assert load_identity(tmp_path, roles=frozenset(Role)).revocations is None
+    with pytest.raises(IdentityError, match="revocation lists are required"):
+        load_identity(tmp_path, roles=frozenset(Role), require_revocation_lists=True)
+    (tmp_path / "revoked.crl").write_bytes(authority.crl())
+    load_identity(tmp_path, roles=frozenset(Role), require_revocation_lists=True)
+
+
+def test_an_older_list_is_refused(authority: Authority) -> None:
+    old, new = (Revocations.parse(authority.crl(number=number)) for number in (1, 2))
+    new.check_not_older_than(old)
+    new.check_not_older_than(new)
+    with pytest.raises(RevocationError, match="holds an older list"):
+        old.check_not_older_than(new)
+    old.check_not_older_than(
+        Revocations.parse(Authority.create(IDENTITIES, generation=2).crl(number=9))
+    )
+
+
+def test_a_list_may_be_long(authority: Authority, tmp_path: Path) -> None:
+    """1,500 entries have 73 KB. Ten times as many are used by OpenSSL and by us."""
+    lost = authority.issue(GATEWAY).certificate.serial_number
+    entries = [Revoked(lost), *(Revoked(serial) for serial in range(1, 15_000))]
+    write_identity(
+        tmp_path, authority.issue(GATEWAY), authority.ca_pem, crl_pem=authority.crl(entries)
+    )
+    identity = load_identity(tmp_path, roles=frozenset(Role))
+    assert identity.revocations
+    assert len(identity.revocations.certificates) == 15_000
+    rehearse_http_server(identity)
 
 
 def test_lists_that_are_out_of_date_let_nobody_in(authority: Authority) -> None:

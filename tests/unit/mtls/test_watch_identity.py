@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,10 +28,16 @@ def authority() -> Authority:
     return Authority.create(IDENTITIES)
 
 
+@cache
+def lists_of(authority: Authority) -> bytes:
+    """Return the same lists each time, so that new files are one change."""
+    return authority.crl()
+
+
 @pytest.fixture
 def folder(tmp_path: Path, authority: Authority) -> Path:
     folder = tmp_path / "gateway"
-    write_identity(folder, authority.issue(GATEWAY), authority.ca_pem)
+    write_identity(folder, authority.issue(GATEWAY), authority.ca_pem, crl_pem=lists_of(authority))
     return folder
 
 
@@ -78,10 +85,12 @@ async def test_the_system_tells_of_a_change(
     async with watch_identity(folder, *Role, observer=events, poll_seconds=NEVER):
         async with asyncio.timeout(30):
             while not events.events:
-                write_identity(folder, authority.issue(GATEWAY), authority.ca_pem)
+                write_identity(
+                    folder, authority.issue(GATEWAY), authority.ca_pem, crl_pem=lists_of(authority)
+                )
                 await asyncio.sleep(SOON)
         renewed = authority.issue(GATEWAY)
-        write_identity(folder, renewed, authority.ca_pem)
+        write_identity(folder, renewed, authority.ca_pem, crl_pem=lists_of(authority))
         await events.until(renewal(renewed))
 
 
@@ -102,7 +111,7 @@ async def test_without_word_from_the_system_files_are_read_by_time(
     monkeypatch.setitem(sys.modules, "watchfiles", module)
     async with watch_identity(folder, *Role, observer=events, poll_seconds=SOON):
         renewed = authority.issue(GATEWAY)
-        write_identity(folder, renewed, authority.ca_pem)
+        write_identity(folder, renewed, authority.ca_pem, crl_pem=lists_of(authority))
         await events.until(renewal(renewed))
 
 
@@ -117,9 +126,37 @@ async def test_a_folder_that_was_replaced_is_found_by_time(
     async with watch_identity(folder, *Role, observer=events, poll_seconds=SOON):
         renewed = authority.issue(GATEWAY)
         new = folder.with_name("new")
-        write_identity(new, renewed, authority.ca_pem)
+        write_identity(new, renewed, authority.ca_pem, crl_pem=lists_of(authority))
         await asyncio.to_thread(swap, folder, new)
         await events.until(renewal(renewed))
+
+
+def mount(folder: Path, version: str, issued: Issued, authority: Authority) -> None:
+    """Write a version of a secret as Kubernetes does, and switch to it by one rename."""
+    data = folder / version
+    data.mkdir(parents=True)
+    (data / "tls.crt").write_bytes(issued.chain_pem)
+    (data / "tls.key").write_bytes(issued.key_pem)
+    (data / "tls.key").chmod(0o600)
+    (data / "ca.crt").write_bytes(authority.ca_pem)
+    (data / "revoked.crl").write_bytes(lists_of(authority))
+    (folder / "..data_tmp").symlink_to(version)
+    (folder / "..data_tmp").rename(folder / "..data")
+    for path in data.iterdir():
+        link = folder / path.name
+        if not link.is_symlink():
+            link.symlink_to(f"..data/{path.name}")
+
+
+async def test_a_mounted_secret_that_is_switched_is_seen(
+    tmp_path: Path, authority: Authority, events: Events
+) -> None:
+    mount(tmp_path, "..2026_1", authority.issue(GATEWAY), authority)
+    async with watch_identity(tmp_path, *Role, observer=events, poll_seconds=SOON):
+        for version in ("..2026_2", "..2026_3"):
+            renewed = authority.issue(GATEWAY)
+            mount(tmp_path, version, renewed, authority)
+            await events.until(renewal(renewed))
 
 
 async def test_a_refusal_is_reported_once_and_again_after_a_good_one(
@@ -144,7 +181,7 @@ async def test_a_refusal_is_reported_once_and_again_after_a_good_one(
             third_read.clear()
             await asyncio.wait_for(third_read.wait(), 30)
             renewed = authority.issue(GATEWAY)
-            write_identity(folder, renewed, authority.ca_pem)
+            write_identity(folder, renewed, authority.ca_pem, crl_pem=lists_of(authority))
             await events.until(renewal(renewed))
     assert [event.partition(" ")[0] for event in events.events] == ["refused", "renewed"] * 2
 
@@ -159,7 +196,7 @@ async def test_a_subscriber_that_fails_does_not_end_the_watch(
         source.subscribe(fail)
         for _ in range(2):
             renewed = authority.issue(GATEWAY)
-            write_identity(folder, renewed, authority.ca_pem)
+            write_identity(folder, renewed, authority.ca_pem, crl_pem=lists_of(authority))
             await events.until(renewal(renewed))
     failure = "A subscriber of the identity failed: ZeroDivisionError"
     assert [event for event in events.events if ":" in event] == [failure] * 2

@@ -39,8 +39,11 @@ def named(events: Events, name: str) -> Events:
 def certs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder with the certificates of every identity."""
     folder, authority = tmp_path_factory.mktemp("certs"), Authority.create(IDENTITIES)
+    lists = authority.crl()
     for identity in IDENTITIES:
-        write_identity(folder / identity.name, authority.issue(identity), authority.ca_pem)
+        write_identity(
+            folder / identity.name, authority.issue(identity), authority.ca_pem, crl_pem=lists
+        )
     return folder
 
 
