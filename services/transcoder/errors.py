@@ -41,4 +41,4 @@ class Crashed(MediaError):
 
 
 class Killed(MediaError):
-    """The conversion was ended, perhaps for want of memory: upload a smaller version."""
+    """The conversion was ended, perhaps because memory ran out: upload a smaller version."""

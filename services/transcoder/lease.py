@@ -53,7 +53,7 @@ class Progress:
         self.wake()
 
     def wake(self) -> None:
-        """Let who waits for news look."""
+        """Let `news` return."""
         self._news.set()
 
     async def news(self, seconds: float) -> None:

@@ -1,6 +1,6 @@
 """The worker's calls to the queue: each has a deadline, and raises a `QueueError`.
 
-Nothing is repeated here: only who makes the call knows whether there is still a use in it.
+No call is repeated here: the caller knows whether it is still of use.
 """
 
 import asyncio
@@ -41,15 +41,15 @@ class Contact:
         return self._answers is True
 
     def found(self) -> None:
-        """Take note of an answer, be it a refusal."""
+        """Take note of an answer, which may be a refusal."""
         if self._answers is not True:
             _log.info("queue.reached", queue=str(self._queue))
         self._answers = True
 
-    def lost(self, words: str) -> None:
+    def lost(self, error: str) -> None:
         """Take note that there was none."""
         if self._answers is not False:
-            _log.warning("queue.unreachable", queue=str(self._queue), words=words)
+            _log.warning("queue.unreachable", queue=str(self._queue), error=error)
         self._answers = False
 
 
@@ -63,7 +63,7 @@ class QueueClient:
 
     async def claim(self) -> api.Claim | None:
         """Return a video to work on, or None if there was none for some time."""
-        # Who does not know whether the queue is there asks without waiting, to know it at once.
+        # As long as the queue has not answered, a claim does not wait: so the answer comes at once.
         wait_seconds = self._config.wait_seconds if self._contact.is_sure else 0
         seconds = wait_seconds + self._config.call_seconds
         request = api.ClaimVideoRequest(wait_seconds=wait_seconds)

@@ -22,8 +22,8 @@ class QueueUnreachable(TryAgain):
     """The queue does not answer: see that it runs, and that TRANSCODER_QUEUE is its address."""
 
 
-class CertificateLapsed(TryAgain):
-    """Our certificate counts no longer: the work goes on when it has been renewed."""
+class CertificateExpired(TryAgain):
+    """Our certificate has expired or is revoked: the work goes on when it has been renewed."""
 
 
 class NotAllowed(QueueError):
@@ -50,7 +50,7 @@ _MEANINGS: Final[Mapping[grpc.StatusCode, type[QueueError]]] = {
     grpc.StatusCode.ABORTED: LeaseLost,
     grpc.StatusCode.NOT_FOUND: VideoDeleted,
     grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
-    grpc.StatusCode.UNAUTHENTICATED: CertificateLapsed,
+    grpc.StatusCode.UNAUTHENTICATED: CertificateExpired,
     grpc.StatusCode.UNAVAILABLE: QueueUnreachable,
     grpc.StatusCode.DEADLINE_EXCEEDED: QueueUnreachable,
     grpc.StatusCode.CANCELLED: TryAgain,  # the queue is shutting down
@@ -71,8 +71,8 @@ def meaning_of(error: Exception) -> QueueError:
     """Return what one of `CALL_ERRORS` means."""
     match error:
         case grpc.aio.AioRpcError():
-            code, words = error.code(), error.details() or ""
-            return _MEANINGS.get(code, CallRefused)(f"{code.name}: {words}" if words else None)
+            code, details = error.code(), error.details() or ""
+            return _MEANINGS.get(code, CallRefused)(f"{code.name}: {details}" if details else None)
         case TimeoutError():
             return QueueUnreachable()
         case _:

@@ -21,7 +21,7 @@ _FOLDER_FLAGS: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """Make a folder and remove it at the end; clear away those of workers that are no more.
+    """Make a folder and remove it at the end; remove those of workers that have ended.
 
     Every worker holds a lock on its folder, which the kernel gives back when the process ends,
     however it ends. The lock on the parent keeps others from taking a new folder for an old one.

@@ -176,5 +176,5 @@ async def download(chunks: AsyncIterator[bytes], path: Path, video: api.Video) -
 
 
 def _notes(error: Exception) -> list[str]:
-    """Return the last words of the process that worked on the video."""
+    """Return the last lines that the process which worked on the video has written."""
     return getattr(error, "__notes__", [])

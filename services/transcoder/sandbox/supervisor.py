@@ -228,7 +228,7 @@ def _ending(exit_code: int, *, started: bool) -> TranscoderError:
 def _checked(
     job: Job, made: tuple[Made, ...], outputs: Mapping[str, BinaryIO]
 ) -> tuple[MediaFile, ...]:
-    """Return the files that the process says it has made. Raises `Crashed` if it lies."""
+    """Return the files that the process says it has made. Raises `Crashed` if that is not true."""
     by_name = {it.name: it for it in made}
     wanted = [it for it in job.outputs if it.is_required or it.name in by_name]
     if [it.name for it in wanted] != [it.name for it in made]:

@@ -90,7 +90,7 @@ async def test_progress_grows_from_0_to_100(video: Path, made: Path) -> None:
     [
         (signal.SIGSEGV, Crashed, "broke down"),
         (signal.SIGABRT, Crashed, "broke down"),
-        (signal.SIGKILL, Killed, "want of memory"),
+        (signal.SIGKILL, Killed, "memory ran out"),
         (signal.SIGXCPU, TooMuchWork, "computing time"),
     ],
 )
