@@ -59,8 +59,13 @@ def neighbour(
         volumes=[f"{source}:{target}:ro" for source, target in (mounts or {}).items()],
     )
     try:
-        tools = [SCRIPTS / "impostors.py", *(SCRIPTS / "pki").glob("*.py")]
+        tools = [
+            SCRIPTS / "impostors.py",
+            SCRIPTS / "demo_identities.py",
+            *(SCRIPTS / "pki").glob("*.py"),
+        ]
         files = {f"{_HOME}/{tool.relative_to(SCRIPTS)}": tool.read_bytes() for tool in tools}
+        files["identities.toml"] = (ROOT / "identities.toml").read_bytes()
         container.put_archive("/", pack(files))
         container.start()
         yield Neighbour(container)

@@ -9,7 +9,7 @@ from tests.compose.neighbour import Neighbour
 from tests.compose.programs import program, run
 from tests.compose.project import SERVERS, SERVICES, Project
 
-MOST_MEGABYTES: Final = {"video-queue": 512, "gateway": 512, "transcoder": 1536}
+MOST_MEGABYTES: Final = {"video-queue": 640, "gateway": 512, "transcoder": 1536}
 CAPABILITIES: Final = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 
