@@ -62,7 +62,9 @@ def check_files(files: Files, request: Request) -> Examination:
     if credentials := _check_own(examination, files, request, _OWN_STEPS):
         examination.run("The verdict", REHEARSAL, credentials, "own.")
         if files.folder and not examination.failures():
-            examination.run("The verdict", STARTS, Start(files, credentials.chain.roles), "own.")
+            chain, is_for_grpc = credentials.chain, request.protocol is Protocol.GRPC
+            start = Start(files.folder, files.certificate.path, chain.roles, is_for_grpc)
+            examination.run("The verdict", STARTS, (start, chain), "own.")
     return examination
 
 

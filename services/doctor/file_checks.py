@@ -3,7 +3,6 @@
 import datetime as dt
 import os
 import shlex
-import stat
 from typing import Final
 
 from cryptography import x509
@@ -195,7 +194,8 @@ def _permissions(files: Files) -> Finding:
 
 def _is_mounted_for_our_group(file: File) -> bool:
     """Whether root gave it to our group to read: Kubernetes does so (securityContext.fsGroup)."""
-    return file.owner == 0 != os.geteuid() and file.mode & 0o077 == stat.S_IRGRP
+    groups = {os.getegid(), *os.getgroups()}
+    return (file.mode, file.owner) == (0o440, 0) and file.group in groups
 
 
 def _revoked(files: Files) -> Finding:

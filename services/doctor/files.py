@@ -34,6 +34,7 @@ _LAYOUTS: Final = (
     ("server.crt", "server.key", ("ca.crt",)),
 )
 _REVOKED: Final = "revoked.crl"
+_MAX_LISTS_BYTES: Final = 16 * 1024 * 1024
 
 
 class UsageError(MtlsError):
@@ -48,6 +49,7 @@ class File:
     content: bytes = field(default=b"", repr=False)
     mode: int = 0
     owner: int = -1
+    group: int = -1
     problem: str = ""
 
     @property
@@ -72,11 +74,6 @@ class Files:
     is_without_key: bool = False
     revoked: File | None = None
     folder: Path | None = None
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether it is a folder with this project's file names."""
-        return self.folder is not None and self.certificate.path.name == _LAYOUTS[0][0]
 
     @property
     def distinct(self) -> list[File]:
@@ -156,18 +153,19 @@ class Files:
                 yield each.certificate
 
 
-def read(path: Path) -> File:
+def read(path: Path, max_bytes: int = _MAX_FILE_BYTES) -> File:
     """Read a file; what goes wrong is in the result."""
     try:
         status = path.stat()
         with path.open("rb") as file:
-            content = file.read(_MAX_FILE_BYTES + 1)
+            content = file.read(max_bytes + 1)
     except OSError as error:
         return File(path, problem=error.strerror or type(error).__name__)
-    if len(content) > _MAX_FILE_BYTES:
-        return File(path, problem=f"larger than {_MAX_FILE_BYTES} bytes")
+    if len(content) > max_bytes:
+        return File(path, problem=f"larger than {max_bytes} bytes")
     problem = "" if content else "empty"
-    return File(path, content, stat.S_IMODE(status.st_mode), status.st_uid, problem)
+    mode = stat.S_IMODE(status.st_mode)
+    return File(path, content, mode, status.st_uid, status.st_gid, problem)
 
 
 def from_folder(folder: Path, ca: Path | None) -> Files:
@@ -179,7 +177,9 @@ def from_folder(folder: Path, ca: Path | None) -> Files:
         own_ca = folder / ca_names[0]
     files = from_files(certificate, key, ca or own_ca)
     revoked = folder / _REVOKED
-    return replace(files, folder=folder, revoked=read(revoked) if _exists(revoked) else None)
+    return replace(
+        files, folder=folder, revoked=read(revoked, _MAX_LISTS_BYTES) if _exists(revoked) else None
+    )
 
 
 def _exists(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
@@ -9,7 +10,13 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from mtls.certificates import OP_NO_RX_CERTIFICATE_COMPRESSION, Role
-from mtls.identity import IdentityError, load_identity
+from mtls.identity import LAYOUTS, Identity, IdentityError, load_identity
+from mtls.rehearsal import (
+    rehearse_client,
+    rehearse_grpc_client,
+    rehearse_grpc_server,
+    rehearse_http_server,
+)
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -23,7 +30,6 @@ from cryptography.hazmat.primitives.serialization import (
 
 from doctor.chain import Chain
 from doctor.checks import Check, Finding, failed, note, ok, skipped
-from doctor.files import Files
 from doctor.names import covers, is_host_name, names_of
 
 _FLIGHTS: Final = 8  # a handshake in memory takes three
@@ -102,19 +108,40 @@ def _rehearse(credentials: Credentials) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The folder that a service would start with, in these roles."""
+    """The folder that a service would start with, in these roles, and whether for gRPC."""
 
-    files: Files
+    folder: Path
+    certificate: Path
     roles: frozenset[Role]
+    is_for_grpc: bool
+
+    def is_meant(self, leaf: x509.Certificate) -> bool:
+        """Whether the folder can be one for mtls: its file names say so, or its SPIFFE ID."""
+        ours, *others = (layout.certificate for layout in LAYOUTS)
+        names = names_of(leaf)
+        has_id = any(uri.startswith("spiffe://") for uri in names.uris)
+        return self.certificate.name == ours or (self.certificate.name in others and has_id)
+
+    @property
+    def rehearsals(self) -> list[Callable[[Identity], None]]:
+        """What a service does with its identity before it is used."""
+        found = {
+            Role.SERVER: rehearse_grpc_server if self.is_for_grpc else rehearse_http_server,
+            Role.CLIENT: rehearse_grpc_client if self.is_for_grpc else rehearse_client,
+        }
+        return [rehearsal for role, rehearsal in found.items() if role in self.roles]
 
 
-def _start(start: Start) -> Finding:
-    if start.files.folder is None:
-        return skipped("no folder was given")
+def _start(start: tuple[Start, Chain]) -> Finding:
+    service, chain = start
     try:
-        identity = load_identity(start.files.folder, roles=start.roles)
+        identity = load_identity(service.folder, roles=service.roles)
+        for rehearse in service.rehearsals:
+            rehearse(identity)
+    except ImportError:
+        return skipped("grpcio is not installed: pip install grpcio")
     except IdentityError as error:
-        found = failed if start.files.is_ours else note
+        found = failed if service.is_meant(chain.leaf) else note
         return found(
             f"It does not: {error}",
             "Do what this says; other programs may take the files as they are.",

@@ -171,11 +171,10 @@ def test_a_key_that_others_may_read_is_fixed_by_the_command_given(
 
 
 @pytest.mark.parametrize(
-    ("mode", "owner", "user", "expected"),
+    ("mode", "owner", "group", "expected"),
     [
         (0o440, 0, 10001, Result.OK),
-        (0o640, 0, 10001, Result.OK),
-        (0o440, 0, 0, Result.FAILED),  # root needs no group to read it
+        (0o440, 0, 10002, Result.FAILED),
         (0o440, 10001, 10001, Result.FAILED),
         (0o444, 0, 10001, Result.FAILED),
         (0o460, 0, 10001, Result.FAILED),
@@ -186,12 +185,12 @@ def test_a_key_that_kubernetes_mounts_for_our_group_is_ours_alone(
     monkeypatch: pytest.MonkeyPatch,
     mode: int,
     owner: int,
-    user: int,
+    group: int,
     expected: Result,
 ) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: user)
+    monkeypatch.setattr("os.getgroups", lambda: [10001])
     given = files()
-    mounted = replace(given, key=replace(given.key, mode=mode, owner=owner))
+    mounted = replace(given, key=replace(given.key, mode=mode, owner=owner, group=group))
     assert results(mounted)["key.permissions"] is expected
 
 

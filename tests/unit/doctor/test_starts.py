@@ -9,6 +9,7 @@ from typing import Final
 
 from mtls.certificates import Role
 from mtls.identity import IdentityError, load_identity
+from mtls.rehearsal import rehearse_client, rehearse_http_server
 
 import grpc
 import pytest
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from doctor.command_line import main
 from tests.mtls.patient import write
-from tests.unit.doctor.material import LEAF, Key, Made, leaf, make
+from tests.unit.doctor.material import HOUR, LEAF, NOW, ROOT, Key, Made, leaf, make
 
 ID: Final = "spiffe://video-demo.test/gateway"
 KEY_PAIR, CA = "key-pair.pem", "ca-certificate.crt"
@@ -68,6 +69,13 @@ ODD_FILES: Final[dict[str, Callable[[Path], object]]] = {
     ),
     "CA twice": in_file(CA, lambda c: c * 2),
     "a CA and a stranger": in_file(CA, lambda c: c + leaf().root.pem),
+    "a CA and an expired stranger": in_file(
+        CA, lambda c: c + make(replace(ROOT, subject="stranger", end=NOW - HOUR)).pem
+    ),
+    "a stranger in the chain": in_file(KEY_PAIR, lambda c: c + leaf().root.pem),
+    "the issuing CA alone as the CA": lambda folder: (folder / CA).write_bytes(
+        b"-----BEGIN C" + (folder / KEY_PAIR).read_bytes().rpartition(b"-----BEGIN C")[2]
+    ),
     "a stranger alone": in_file(CA, lambda _: leaf().root.pem),
     "a CA in binary": in_file(CA, lambda c: c.replace(b"-----", b"")),
     "others may read the key": lambda folder: (folder / KEY_PAIR).chmod(0o644),
@@ -83,7 +91,9 @@ def test_its_exit_code_says_whether_a_service_starts(
     folder = write(tmp_path, made)
     spoil(folder)
     try:
-        load_identity(folder, roles=frozenset(Role))
+        identity = load_identity(folder, roles=frozenset(Role))
+        rehearse_http_server(identity)
+        rehearse_client(identity)
         starts = True
     except IdentityError:
         starts = False
