@@ -3,7 +3,6 @@
 Where a system has other words than the first, the page has both, and each system tests its own.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from tests.failures.failure import Failure, happen, look
 from tests.failures.lab import Lab
 from tests.failures.page import PAGE, page, records
 from tests.failures.record import FAILURES, GROUPS, this_system, words_of
-from tests.needs import missing_programs
+from tests.needs import is_ci, missing_programs
 
 MISSING = missing_programs()
 pytestmark = pytest.mark.skipif(
-    bool(MISSING) and os.environ.get("CI") != "true", reason=f"not installed: {', '.join(MISSING)}"
+    bool(MISSING) and not is_ci(), reason=f"not installed: {', '.join(MISSING)}"
 )
 
 
@@ -30,7 +29,7 @@ def test_it_happens_as_the_page_says(failure: Failure, tmp_path: Path) -> None:
         assert failure.doctor in seen.doctor
     record = next((each for each in records() if each.system == this_system()), None)
     if record is None:
-        end = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        end = pytest.fail if is_ci() else pytest.skip
         end(f"The page has not the words of {this_system()}: run scripts/what_can_go_wrong.")
     assert words_of(failure, seen) == record.words[failure.title]
 
