@@ -36,7 +36,7 @@ def owners(project: Project) -> dict[str, str]:
 
 
 def keys_in(project: Project, container: Container) -> set[str]:
-    """Return the owners of all keys in the container's files, whoever may read them there.
+    """Return the owners of all keys in the container's files, readable there or not.
 
     The search runs beside the container, as a root that may read all, and gets in through /proc.
     """

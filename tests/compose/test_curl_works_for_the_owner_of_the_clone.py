@@ -1,4 +1,4 @@
-"""Whoever owns the clone can call the gateway with curl and a certificate from certs/client."""
+"""The owner of the clone can call the gateway with curl and a certificate from certs/client."""
 
 import json
 import subprocess

@@ -52,7 +52,7 @@ FAILURES: Final = (
         did="You dial a server whose certificate another CA has signed: another environment's, or "
         "an impostor's.",
         why="Your client finds no way from the server's certificate to the root that it was given.",
-        mend="Find out which server that is before you trust its CA: this is what an attack looks "
+        fix="Find out which server that is before you trust its CA: this is what an attack looks "
         "like, too.",
         arrange=_shows(lambda _: Authority.create(IDENTITIES).issue(SERVER)),
         doctor="server.verified",
@@ -62,7 +62,7 @@ FAILURES: Final = (
         title="The server's certificate is self-signed",
         did="You dial a server that made its certificate itself.",
         why="It vouches for itself, and for that you have only its word.",
-        mend="Have the server's certificate issued by the CA.",
+        fix="Have the server's certificate issued by the CA.",
         arrange=_shows(lambda _: issued(make(spec_of(SERVER)))),
         doctor="server.verified",
         says=("refused_by_peer", ""),
@@ -72,7 +72,7 @@ FAILURES: Final = (
         did="You dial a server that was given its leaf and nothing else. Browsers may have found "
         "the rest by themselves.",
         why="The chain is the server's to send (RFC 8446, section 4.4.2), but for the root.",
-        mend="Give the server leaf and issuing CA in one file, in this order.",
+        fix="Give the server leaf and issuing CA in one file, in this order.",
         arrange=_shows(lambda ours: leaf_alone(ours.issue(SERVER))),
         doctor="server.verified",
         says=("refused_by_peer", ""),
@@ -81,7 +81,7 @@ FAILURES: Final = (
         title="The server's certificate has expired",
         did="You dial a server whose certificate ended an hour ago.",
         why="Nobody renewed it, or the server was not restarted since.",
-        mend="Renew it, and restart the server.",
+        fix="Renew it, and restart the server.",
         arrange=_shows(
             lambda ours: ours.issue(SERVER, not_before=NOW - 2 * HOUR, not_after=NOW - HOUR)
         ),
@@ -92,7 +92,7 @@ FAILURES: Final = (
         title="The server's certificate is not valid yet",
         did="You dial a server whose certificate begins in an hour: one of two clocks is wrong.",
         why="By your clock its time has not come.",
-        mend="Compare your clock with the issuer's; let validity begin some minutes in the past.",
+        fix="Compare your clock with the issuer's; let validity begin some minutes in the past.",
         arrange=_shows(lambda ours: ours.issue(SERVER, not_before=NOW + HOUR)),
         doctor="server.dates",
         says=("refused_by_peer", ""),
@@ -102,7 +102,7 @@ FAILURES: Final = (
         did="You dial a server that shows a certificate for `clientAuth`.",
         why="Whoever holds a client's key must not be able to pose as a server (RFC 5280, section "
         "4.2.1.12).",
-        mend="Have the server's certificate issued with `serverAuth`.",
+        fix="Have the server's certificate issued with `serverAuth`.",
         arrange=_shows(lambda ours: ours.issue(SERVER, ekus=[CLIENT_AUTH])),
         doctor="server.purpose",
         says=("refused_by_peer", ""),
@@ -112,7 +112,7 @@ FAILURES: Final = (
         did="You dial `localhost`, and the certificate is for `gateway`.",
         why="The name that you dialled is looked for among the subjectAltNames (RFC 9525, section "
         "6), and is not there.",
-        mend="Dial the name that is in the certificate, or have it issued with the one that you "
+        fix="Dial the name that is in the certificate, or have it issued with the one that you "
         "dial.",
         arrange=_shows(lambda ours: ours.issue(SERVER, dns_names=["gateway"])),
         doctor="server.name",
@@ -123,7 +123,7 @@ FAILURES: Final = (
         did="You dial `127.0.0.1`, and the certificate says `localhost`.",
         why="An address is compared with the addresses in the certificate and never with its "
         "names (RFC 9525, section 6.4). It has none.",
-        mend="Dial the name.",
+        fix="Dial the name.",
         arrange=_dialled_by_address,
         doctor="server.name",
         says=("refused_by_peer", ""),
@@ -136,7 +136,7 @@ FAILURES: Final = (
         "Python by default look at it all the same where there is no subjectAltName; "
         "`services/mtls` tells Python not to, so the same server works for one client and not for "
         "the other.",
-        mend="Have it issued with `subjectAltName = DNS:localhost`.",
+        fix="Have it issued with `subjectAltName = DNS:localhost`.",
         arrange=serves_below(leaf=_CN_ONLY),
         refused=("aiohttp",),
         doctor="server.name",
@@ -146,7 +146,7 @@ FAILURES: Final = (
         did="You dial a server whose certificate also names a host that its CA is not for.",
         why="One name beyond the CA's name constraints spoils the whole certificate (RFC 5280, "
         "section 6.1.4).",
-        mend="Have it issued with permitted names alone.",
+        fix="Have it issued with permitted names alone.",
         arrange=_shows(lambda ours: ours.issue(SERVER, dns_names=["localhost", "www.evil.test"])),
         doctor="server.ca_name_constraints",
         says=("refused_by_peer", ""),
@@ -158,7 +158,7 @@ FAILURES: Final = (
         why="RFC 5280, section 4.2.1.3, requires a CA's certificate to have the key usage "
         "`keyCertSign`. Python checks that since 3.13 (`VERIFY_X509_STRICT`), curl and gRPC do "
         "not: it works until somebody updates Python.",
-        mend="Make the CA again with `keyUsage = critical, keyCertSign, cRLSign`.",
+        fix="Make the CA again with `keyUsage = critical, keyCertSign, cRLSign`.",
         arrange=serves_below(root=replace(ROOT, usage=None)),
         refused=("aiohttp", "openssl"),
         doctor="server.ca_key_usage",
@@ -169,7 +169,7 @@ FAILURES: Final = (
         did="You made the leaf with `openssl x509 -req` and no extension file.",
         why="Of several CAs of the same name it says which one signed (RFC 5280, section "
         "4.2.1.1). Strict Python asks for it.",
-        mend="Have it issued with `authorityKeyIdentifier = keyid`.",
+        fix="Have it issued with `authorityKeyIdentifier = keyid`.",
         arrange=serves_below(leaf=replace(spec_of(SERVER), has_aki=False)),
         refused=("aiohttp", "openssl"),
         doctor="server.key_identifiers",
@@ -180,7 +180,7 @@ FAILURES: Final = (
         did="Your CA has `basicConstraints = CA:TRUE` without `critical`.",
         why="RFC 5280, section 4.2.1.9, wants it critical, so that nobody can overlook it. Strict "
         "Python checks that.",
-        mend="Make the CA again with `basicConstraints = critical, CA:TRUE`.",
+        fix="Make the CA again with `basicConstraints = critical, CA:TRUE`.",
         arrange=serves_below(issuing=replace(ISSUING, is_basic_critical=False)),
         refused=("aiohttp", "openssl"),
         doctor="server.strict",
@@ -190,7 +190,7 @@ FAILURES: Final = (
         title="An issuing CA that is none",
         did="The certificate between root and leaf has `CA:FALSE`.",
         why="It was issued as a leaf, and a leaf may not sign.",
-        mend="Have the issuing CA's certificate made with `basicConstraints = critical, CA:TRUE, "
+        fix="Have the issuing CA's certificate made with `basicConstraints = critical, CA:TRUE, "
         "pathlen:0`.",
         arrange=serves_below(
             issuing=replace(
@@ -206,7 +206,7 @@ FAILURES: Final = (
         "take nothing below 1.3.",
         why="The versions that the two speak have none in common. In TLS 1.2 every certificate "
         "crosses the network readable by anybody, so our clients refuse it.",
-        mend="Update the server.",
+        fix="Update the server.",
         arrange=_speaks_old_tls,
         unseen="the doctor speaks TLS 1.2 as well; `tls.version` tells what was agreed on",
     ),
@@ -215,7 +215,7 @@ FAILURES: Final = (
         did="You dial `https://` where plain HTTP is served.",
         why="The answer to your ClientHello is no TLS record. Each library has other words for "
         "that, none of them these.",
-        mend="Look at the port, and whether TLS ends at a proxy in front of it.",
+        fix="Look at the port, and whether TLS ends at a proxy in front of it.",
         arrange=_speaks_no_tls,
         doctor="tls.spoken",
     ),

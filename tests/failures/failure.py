@@ -39,7 +39,7 @@ class Failure:
     title: str
     did: str
     why: str
-    mend: str
+    fix: str
     arrange: Arrange
     refused: tuple[str, ...] = ANYONE
     says: tuple[str, str] = ("", "")

@@ -165,7 +165,7 @@ FAILURES: Final = (
         why="TLS verifies a certificate in the handshake, and then no more: to most servers you "
         "would be good for as long as the connection lasts. `services/mtls` looks at the date in "
         "every call, and so may nobody else's server do.",
-        mend="Renew early, and connect again with the new certificate. At a server: look at the "
+        fix="Renew early, and connect again with the new certificate. At a server: look at the "
         "dates again, and give connections a greatest age (`grpc.max_connection_age_ms`).",
         arrange=_client_expires,
         watch=_before_and_after,
@@ -178,8 +178,7 @@ FAILURES: Final = (
         did="You are connected to a server whose certificate has seconds left.",
         why="As above, from the other side: whoever was connected notices nothing, whoever comes "
         "is refused.",
-        mend="Watch the days that are left (`mtls_certificate_expires_in_seconds`), not the "
-        "errors.",
+        fix="Watch the days that are left (`mtls_certificate_expires_in_seconds`), not the errors.",
         arrange=_server_expires,
         watch=_before_and_after,
         doctor="server.dates",
@@ -191,7 +190,7 @@ FAILURES: Final = (
         "still shows the old one.",
         why="Most servers read their certificate when they start. A file that changes changes "
         "nothing.",
-        mend="Let the server load its files again when they change, as `services/mtls` does "
+        fix="Let the server load its files again when they change, as `services/mtls` does "
         "(`identity_source.py`), or restart it after a renewal. And ask the server, not the file, "
         "for its dates (`doctor connect`).",
         arrange=_server_is_renewed,
@@ -206,7 +205,7 @@ FAILURES: Final = (
         why="A resumed session (RFC 8446, section 2.2) shows no certificate: the server takes the "
         "old verdict, and OpenSSL does not look at the dates again. Somebody is served who should "
         "not be.",
-        mend="Issue no tickets, as `services/mtls` does (`num_tickets = 0`), or tickets that end "
+        fix="Issue no tickets, as `services/mtls` does (`num_tickets = 0`), or tickets that end "
         "before the certificates do.",
         arrange=_resumes,
         watch=_resume,
@@ -218,7 +217,7 @@ FAILURES: Final = (
         did="You dial a server whose certificate has time left. The CA's above it has none.",
         why="Each certificate of the chain has to be valid now (RFC 5280, section 6.1.3). The "
         "words are those for an expired leaf, and everybody looks at the leaf.",
-        mend="Renew the issuing CA, then the leaves below it. Let none outlive its issuer.",
+        fix="Renew the issuing CA, then the leaves below it. Let none outlive its issuer.",
         arrange=serves_below(issuing=_expired(ISSUING)),
         doctor="server.dates",
         says=("refused_by_peer", ""),
@@ -227,7 +226,7 @@ FAILURES: Final = (
         title="The root has expired",
         did="You trust a root whose ten years are over.",
         why="A root's date counts as well, in OpenSSL and in BoringSSL.",
-        mend="Hand out the new root long before the old one ends, and trust both meanwhile.",
+        fix="Hand out the new root long before the old one ends, and trust both meanwhile.",
         arrange=serves_below(root=_expired(ROOT)),
         doctor="server.dates",
         says=("refused_by_peer", ""),
@@ -236,7 +235,7 @@ FAILURES: Final = (
         title="The CA was made again, and the server trusts the old one",
         did="Your certificate is of the new CA. The server was not given its root.",
         why="A new CA of the same name is another CA: it has another key.",
-        mend="Change a CA in three steps: trust both everywhere, issue from the new one, drop the "
+        fix="Change a CA in three steps: trust both everywhere, issue from the new one, drop the "
         "old one.",
         arrange=_server_trusts_the_old,
         says=("unknown_ca", "unknown_ca"),
@@ -246,7 +245,7 @@ FAILURES: Final = (
         title="The CA was made again, and the client trusts the old one",
         did="The server's certificate is of the new CA. Your file has the old root.",
         why="As above. That the two CAs have one name makes the words misleading.",
-        mend="As above.",
+        fix="As above.",
         arrange=_client_trusts_the_old,
         doctor="server.root",
         says=("refused_by_peer", ""),
@@ -256,7 +255,7 @@ FAILURES: Final = (
         did="You call with a new certificate, issued by a machine whose clock is some seconds "
         "ahead.",
         why="It is not valid yet, and soon it will be. What heals by itself is seldom understood.",
-        mend="Let validity begin five minutes in the past, as `scripts/bootstrap_certs.py` does; "
+        fix="Let validity begin five minutes in the past, as `scripts/bootstrap_certs.py` does; "
         "keep clocks in step.",
         arrange=_not_yet,
         watch=_now_and_later,

@@ -144,7 +144,7 @@ FAILURES: Final = (
         "copied.",
         why="Each library names the file, or only the failure; gRPC is given bytes, so it is your "
         "own `open` that fails.",
-        mend="Put it there, readable by the one user who runs the program.",
+        fix="Put it there, readable by the one user who runs the program.",
         arrange=_spoilt(_remove),
         examine=_CHECK,
         doctor="files.readable",
@@ -153,7 +153,7 @@ FAILURES: Final = (
         title="The CA's file is not where you say",
         did="You give a wrong path for the CA's certificate.",
         why="As above. Python's error does not say which file it missed.",
-        mend="Correct the path.",
+        fix="Correct the path.",
         arrange=_wrong_path,
         unseen="the doctor was given the right path",
     ),
@@ -161,7 +161,7 @@ FAILURES: Final = (
         title="The key of another certificate",
         did="You renewed the certificate and kept the old key, or mixed up two folders.",
         why="The public key in the certificate is not that of the private key.",
-        mend="Put key and certificate of one issue side by side, best in one file, so that one "
+        fix="Put key and certificate of one issue side by side, best in one file, so that one "
         "rename replaces both.",
         arrange=_spoilt(_other_key),
         examine=_CHECK,
@@ -172,7 +172,7 @@ FAILURES: Final = (
         did="The private key has a password, and a service has nobody to ask for it.",
         why="Python and OpenSSL would ask at the terminal; where there is none they fail, in "
         "words that differ by version.",
-        mend="`openssl pkey -in private-key.pem -out plain.pem`, at mode 0600; or take the key "
+        fix="`openssl pkey -in private-key.pem -out plain.pem`, at mode 0600; or take the key "
         "from a secret store.",
         arrange=_spoilt(_encrypt),
         examine=("check", "--password-file", "/dev/null"),
@@ -183,7 +183,7 @@ FAILURES: Final = (
         did="The private key is at mode 0644.",
         why="Nothing fails: no library looks. But whoever can log in to the machine can now be "
         "you. `services/mtls` refuses to start with such a file.",
-        mend="`chmod 600`, and have the certificate issued again with a new key: this one was "
+        fix="`chmod 600`, and have the certificate issued again with a new key: this one was "
         "exposed.",
         arrange=_spoilt(_open_to_others),
         refused=(),
@@ -194,7 +194,7 @@ FAILURES: Final = (
         title="Key and certificate exchanged",
         did="The key is in the certificate's file and the certificate in the key's.",
         why="In each file the library looks for one kind of PEM block and finds another.",
-        mend="Exchange them.",
+        fix="Exchange them.",
         arrange=_spoilt(_swap),
         examine=_CHECK,
         doctor="files.format",
@@ -203,7 +203,7 @@ FAILURES: Final = (
         title="DER, not PEM",
         did="The files are binary (DER): what some CAs hand out as `.cer`.",
         why="The libraries are told to read PEM, which is DER in base64 between two lines.",
-        mend="`openssl x509 -inform der -in file.cer -out certificate.crt`; for the key `openssl "
+        fix="`openssl x509 -inform der -in file.cer -out certificate.crt`; for the key `openssl "
         "pkey`.",
         arrange=_spoilt(_der),
         examine=_CHECK,
@@ -215,7 +215,7 @@ FAILURES: Final = (
         did="The certificate ends in the middle: a full disk, a copy that broke off, a "
         "half-written renewal.",
         why="The END line is missing, so there is no certificate.",
-        mend="Copy it again; write to a temporary name and rename.",
+        fix="Copy it again; write to a temporary name and rename.",
         arrange=_spoilt(_cut_off),
         examine=_CHECK,
         doctor="files.format",
@@ -224,7 +224,7 @@ FAILURES: Final = (
         title="UTF-16, from a Windows shell",
         did="You wrote the files with `>` in Windows PowerShell 5, which writes UTF-16.",
         why="To a library that looks for the ASCII of `-----BEGIN` there is none.",
-        mend="`iconv -f utf-16 -t ascii`, and copy files as they are next time.",
+        fix="`iconv -f utf-16 -t ascii`, and copy files as they are next time.",
         arrange=_spoilt(_utf_16),
         examine=_CHECK,
         doctor="files.format",
@@ -234,7 +234,7 @@ FAILURES: Final = (
         did="The issuing CA's certificate comes first in the file, and the leaf after it.",
         why="The first certificate is taken for yours (RFC 8446, section 4.4.2), and your key is "
         "not the CA's.",
-        mend="Put the leaf first, and behind each its issuer.",
+        fix="Put the leaf first, and behind each its issuer.",
         arrange=_spoilt(_issuer_first),
         examine=_CHECK,
         doctor="own.order",
@@ -244,7 +244,7 @@ FAILURES: Final = (
         did="Your file has the leaf and not the issuing CA.",
         why="It is read without a complaint. That it is too short shows at the server, who cannot "
         "verify you.",
-        mend="Add the issuing CA's certificate below the leaf.",
+        fix="Add the issuing CA's certificate below the leaf.",
         arrange=_spoilt(_no_issuer),
         says=("unknown_ca", "unknown_ca"),
         examine=_CHECK,
@@ -255,7 +255,7 @@ FAILURES: Final = (
         did="You trust the issuing CA's certificate and not the root's.",
         why="Is a CA that is no root an anchor? OpenSSL says no, and wants the root. BoringSSL "
         "and curl are told yes (`X509_V_FLAG_PARTIAL_CHAIN`), and Python is from 3.13 on.",
-        mend="Trust the root.",
+        fix="Trust the root.",
         arrange=_spoilt(_issuing_as_root),
         refused=("openssl",) if sys.version_info >= (3, 13) else ("aiohttp", "openssl"),
         examine=_CHECK,
@@ -266,7 +266,7 @@ FAILURES: Final = (
         title="The CA's file is empty",
         did="The file of trusted CAs has nothing in it.",
         why="Nobody is trusted. Not every library says so at once.",
-        mend="Put the root's certificate there.",
+        fix="Put the root's certificate there.",
         arrange=_spoilt(_empty_ca),
         examine=_CHECK,
         doctor="files.readable",
@@ -275,7 +275,7 @@ FAILURES: Final = (
         title="The CA of another environment",
         did="You trust the root of staging, and dial production.",
         why="The server's chain does not lead to your root.",
-        mend="Put the root of this environment there. Roots that are all named alike are told "
+        fix="Put the root of this environment there. Roots that are all named alike are told "
         "apart by their fingerprints.",
         arrange=_spoilt(_other_ca),
         examine=_CHECK,
@@ -286,7 +286,7 @@ FAILURES: Final = (
         title="Your own certificate in place of the CA's",
         did="You trust your own leaf: one file was taken for the other.",
         why="Your leaf issued nothing. The server's chain leads elsewhere.",
-        mend="Put the root's certificate there.",
+        fix="Put the root's certificate there.",
         arrange=_spoilt(_own_leaf_as_ca),
         examine=_CHECK,
         doctor="own.root",
@@ -297,7 +297,7 @@ FAILURES: Final = (
         did="Your certificate has an RSA key of 1,024 bits.",
         why="OpenSSL's security level 2, Debian's default, asks for 2,048 and does not load less. "
         "BoringSSL, in gRPC, has no such rule.",
-        mend="Make a new key: ECDSA P-256, or RSA of 2,048 bits or more.",
+        fix="Make a new key: ECDSA P-256, or RSA of 2,048 bits or more.",
         arrange=_spoilt(_short_key),
         refused=("aiohttp", "curl", "openssl"),
         examine=_CHECK,

@@ -55,7 +55,7 @@ FAILURES: Final = (
         title="Nobody listens",
         did="You dial a server that is down.",
         why="TCP itself is refused: no certificate was looked at.",
-        mend="Start the server; look at the port that it says it listens on.",
+        fix="Start the server; look at the port that it says it listens on.",
         arrange=_server_is_down,
         doctor="net.port",
     ),
@@ -64,7 +64,7 @@ FAILURES: Final = (
         did="You dial a name that DNS does not know: outside its container network, `gateway` is "
         "such a name.",
         why="There is no address to connect to.",
-        mend="Dial a name that resolves here, and that is in the certificate.",
+        fix="Dial a name that resolves here, and that is in the certificate.",
         arrange=_name_is_unknown,
         doctor="net.name",
     ),
@@ -74,7 +74,7 @@ FAILURES: Final = (
         why="TLS succeeds, with both certificates. Then the two sides do not speak the same "
         "protocol: gRPC is HTTP/2, which is agreed on in the handshake (ALPN, RFC 7301), and "
         "grpcio insists on that.",
-        mend="Dial the right port.",
+        fix="Dial the right port.",
         arrange=_ports_exchanged,
         unseen="a gRPC server that closes without a word may have refused our certificate, so the "
         "doctor says that; `tls.alpn` notes that no protocol was agreed on",
@@ -84,7 +84,7 @@ FAILURES: Final = (
         did="You dial a server that takes the connection and says nothing: a process that hangs, "
         "a firewall that swallows.",
         why="Your ClientHello is never answered. Only your own patience ends that.",
-        mend="Give every call a deadline. Then look at the server.",
+        fix="Give every call a deadline. Then look at the server.",
         arrange=_server_is_silent,
         examine=("connect", "--http", "--timeout", "1"),
         doctor="tls.spoken",
@@ -94,7 +94,7 @@ FAILURES: Final = (
         did="`https_proxy` is set in your environment, and the proxy is down.",
         why="curl, gRPC, and aiohttp with `trust_env` obey the variable without a word; the "
         "doctor and openssl do not. So it works for one program and not for the other.",
-        mend="Put the hosts of your own network into `no_proxy`.",
+        fix="Put the hosts of your own network into `no_proxy`.",
         arrange=_proxy_in_the_way,
         refused=("aiohttp", "gRPC", "curl"),
         unseen="the doctor dials without a proxy, which shows that the server is well",
@@ -104,7 +104,7 @@ FAILURES: Final = (
         did="You dial a server that never asks for a client certificate.",
         why="The server proves itself and lets in everybody. No client complains: that is TLS, "
         "and not mTLS.",
-        mend="Require a client certificate: `verify_mode = CERT_REQUIRED`, "
+        fix="Require a client certificate: `verify_mode = CERT_REQUIRED`, "
         "`require_client_auth=True`, `ssl_verify_client on`. And test that a stranger is refused.",
         arrange=_asks_for_nothing,
         refused=("gRPC",),

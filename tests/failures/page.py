@@ -75,7 +75,7 @@ def _entry(failure: Failure, known: Sequence[Record]) -> str:
             _block(first[1].said),
             *(part for other in others for part in _where_others_differ(first[1], *other)),
             _filled(f"**Why.** {failure.why}"),
-            _filled(f"**Mend.** {failure.mend}"),
+            _filled(f"**Fix.** {failure.fix}"),
             *(
                 _filled(f"**Doctor{where}.** {said}")
                 for where, said in _diagnoses(first[1], others).items()

@@ -62,7 +62,7 @@ FAILURES: Final = (
         why="The server asks for one (CertificateRequest, RFC 8446, section 4.3.2) and gets an "
         "empty list. In TLS 1.3 the client has finished its handshake by then, so that the "
         "refusal comes where it reads the answer, and looks like a broken connection.",
-        mend="Give the client its certificate and its key.",
+        fix="Give the client its certificate and its key.",
         arrange=_speaks(lambda client: replace(client, certificate="")),
         says=("no_certificate", "no_certificate"),
         unseen="to come without a certificate is what you asked of the doctor, who notes that the "
@@ -74,7 +74,7 @@ FAILURES: Final = (
         "trust: another environment's, or one made again.",
         why="A name is worth what its issuer's signature is worth. The server finds no way from "
         "the certificate to a root of its own.",
-        mend="Have it issued by the CA that the server trusts. Do not add CAs to the server until "
+        fix="Have it issued by the CA that the server trusts. Do not add CAs to the server until "
         "it works.",
         arrange=_shows(lambda _: Authority.create(IDENTITIES).issue(CLIENT)),
         says=("unknown_ca", "unknown_ca"),
@@ -84,7 +84,7 @@ FAILURES: Final = (
         title="A self-signed certificate",
         did="You made key and certificate with one command (`openssl req -x509`).",
         why="A self-signed certificate is a CA of its own, which nobody has trusted.",
-        mend="Make a certificate request, and have the CA sign it.",
+        fix="Make a certificate request, and have the CA sign it.",
         arrange=_shows(lambda _: issued(make(replace(spec_of(CLIENT), is_basic_critical=True)))),
         says=("unknown_ca", "unknown_ca"),
         doctor="client.accepted",
@@ -94,7 +94,7 @@ FAILURES: Final = (
         did="You send your certificate without the issuing CA's behind it.",
         why="The server has the root. The certificate between comes from the client (RFC 8446, "
         "section 4.4.2), or from nowhere: neither OpenSSL nor BoringSSL goes and looks for it.",
-        mend="Put the issuing CA's certificate into the file, below the leaf.",
+        fix="Put the issuing CA's certificate into the file, below the leaf.",
         arrange=_shows(lambda ours: leaf_alone(ours.issue(CLIENT))),
         says=("unknown_ca", "unknown_ca"),
         doctor="client.accepted",
@@ -103,7 +103,7 @@ FAILURES: Final = (
         title="The client's certificate has expired",
         did="You call with a certificate that ended an hour ago.",
         why="Nobody renewed it, or it was renewed and the program still holds the old one.",
-        mend="Renew it, well before its end and by a machine; restart what loaded it at its start.",
+        fix="Renew it, well before its end and by a machine; restart what loaded it at its start.",
         arrange=_shows(
             lambda ours: ours.issue(CLIENT, not_before=NOW - 2 * HOUR, not_after=NOW - HOUR)
         ),
@@ -115,7 +115,7 @@ FAILURES: Final = (
         did="Your certificate was made on a machine whose clock is an hour ahead.",
         why="Validity begins at a time, and by the server's clock that time is to come. There is "
         "no TLS alert for it: OpenSSL says `bad certificate`.",
-        mend="Set the clock of whoever issues; let validity begin some minutes in the past.",
+        fix="Set the clock of whoever issues; let validity begin some minutes in the past.",
         arrange=_shows(lambda ours: ours.issue(CLIENT, not_before=NOW + HOUR)),
         says=("not_yet_valid", "not_yet_valid"),
         doctor="own.dates",
@@ -126,7 +126,7 @@ FAILURES: Final = (
         "for everything.",
         why="The extended key usage says what a key is for (RFC 5280, section 4.2.1.12). If every "
         "server's certificate could call, who steals one could act as a client everywhere.",
-        mend="Have it issued with `clientAuth`, or with both if the service serves and calls.",
+        fix="Have it issued with `clientAuth`, or with both if the service serves and calls.",
         arrange=_shows(lambda ours: ours.issue(CLIENT, ekus=[SERVER_AUTH])),
         says=("wrong_purpose", "wrong_purpose"),
         doctor="own.purpose",
@@ -137,7 +137,7 @@ FAILURES: Final = (
         "have it.",
         why="In TLS 1.3 the client proves itself by a signature, for which the key usage needs "
         "`digitalSignature` (RFC 8446, section 4.4.2.2).",
-        mend="Have it issued with `keyUsage = critical, digitalSignature`.",
+        fix="Have it issued with `keyUsage = critical, digitalSignature`.",
         arrange=_shows(lambda ours: client_of(ours, usage=key_usage("key_encipherment"))),
         says=("wrong_purpose", ""),
         doctor="own.key_usage",
@@ -147,7 +147,7 @@ FAILURES: Final = (
         did="Your certificate has a host name that the issuing CA may not sign.",
         why="The issuing CA has name constraints (RFC 5280, section 4.2.1.10): it may sign host "
         "names of this system, and no other, nor an IP address or an e-mail address.",
-        mend="Have it issued with the names that identities.toml gives it.",
+        fix="Have it issued with the names that identities.toml gives it.",
         arrange=_shows(lambda ours: ours.issue(CLIENT, dns_names=["evil.test"])),
         says=("name_not_permitted", "name_not_permitted"),
         doctor="own.ca_name_constraints",
@@ -157,7 +157,7 @@ FAILURES: Final = (
         did="Somebody signed your certificate with a service's key, which is no CA's.",
         why="A leaf's basicConstraints say `CA:FALSE`. Without that rule every certificate could "
         "make more.",
-        mend="Have it issued by the CA. And ask who has that service's key.",
+        fix="Have it issued by the CA. And ask who has that service's key.",
         arrange=_shows(_signed_by_a_leaf),
         says=("bad_certificate", "unknown_ca"),
         doctor="own.ca_basic_constraints",
@@ -166,7 +166,7 @@ FAILURES: Final = (
         title="One CA too many",
         did="You put a CA of your own below the issuing CA.",
         why="The issuing CA has `pathlen:0` (RFC 5280, section 4.2.1.9): below it come leaves.",
-        mend="Have the leaf issued by the issuing CA, or the root's owner make another issuing CA.",
+        fix="Have the leaf issued by the issuing CA, or the root's owner make another issuing CA.",
         arrange=_shows(_below_one_ca_too_many),
         says=("bad_certificate", "bad_certificate"),
         doctor="own.ca_path_length",
@@ -175,7 +175,7 @@ FAILURES: Final = (
         title="Plaintext",
         did="You call `http://` where `https://` is served, or open an insecure gRPC channel.",
         why="The first bytes of a TLS connection are a record header. These are not.",
-        mend="Dial with TLS.",
+        fix="Dial with TLS.",
         arrange=_speaks(lambda client: replace(client, speaks_tls=False)),
         says=("plaintext", "plaintext"),
         unseen="the doctor speaks TLS, so for it nothing is wrong",
@@ -185,7 +185,7 @@ FAILURES: Final = (
         did="Your client speaks TLS 1.2 and nothing newer.",
         why="The server takes TLS 1.3 alone: in 1.2 certificates cross the network readable by "
         "anybody, and every version that is served has to be kept safe.",
-        mend="Update the client's TLS library, or lift the limit in its configuration.",
+        fix="Update the client's TLS library, or lift the limit in its configuration.",
         arrange=_speaks(lambda client: replace(client, only_tls_1_2=True)),
         says=("protocol_version", ""),
         unseen="the doctor speaks TLS 1.3, so for it nothing is wrong",
@@ -195,7 +195,7 @@ FAILURES: Final = (
         did="Your certificate is valid, and has no URI among its names.",
         why="TLS is content: the CA vouches for it. But for whom? A peer is its SPIFFE ID, so "
         "nobody has called.",
-        mend="Have it issued with `subjectAltName = URI:spiffe://...`.",
+        fix="Have it issued with `subjectAltName = URI:spiffe://...`.",
         arrange=_shows(lambda ours: ours.issue(CLIENT, uris=[], dns_names=["localhost"])),
         says=("no_identity", "no_identity"),
         unseen="TLS succeeds, and a policy is known to the server alone; the answer is a note "
@@ -206,7 +206,7 @@ FAILURES: Final = (
         did="Your certificate names two identities, to be used for either.",
         why="Who would have called? The X.509-SVID specification, section 2, allows one URI and "
         "not more.",
-        mend="Have one certificate issued for each.",
+        fix="Have one certificate issued for each.",
         arrange=_shows(
             lambda ours: ours.issue(CLIENT, uris=[CLIENT.uri, identity_named("client/viewer").uri])
         ),
@@ -217,7 +217,7 @@ FAILURES: Final = (
         title="A good certificate, and no right",
         did="You are genuine, and the policy does not name you for this call.",
         why="Authentication is not authorization. What is not in the server's table is denied.",
-        mend="If it should be allowed, add the identity to the server's policy.",
+        fix="If it should be allowed, add the identity to the server's policy.",
         arrange=_shows(lambda ours: ours.issue(identity_named("client/viewer"))),
         says=("not_listed", "not_listed"),
         unseen="the certificate is accepted, which the doctor says; whom the policy allows it "
@@ -229,8 +229,8 @@ FAILURES: Final = (
         "Tutorials give every certificate the same common name.",
         why="The common name is for human eyes. Programs look at the subjectAltName (RFC 9525, "
         "section 2).",
-        mend="Nothing: this is as it should be. A server that looks at the common name is the one "
-        "to mend.",
+        fix="Nothing: this is as it should be. A server that looks at the common name is the one "
+        "to fix.",
         arrange=_shows(lambda ours: client_of(ours, uris=[identity_named("client/viewer").uri])),
         says=("not_listed", "not_listed"),
         unseen="as with a good certificate and no right",
@@ -240,7 +240,7 @@ FAILURES: Final = (
         did="Your certificate has no extended key usage.",
         why="TLS takes that for every purpose. `services/mtls` does not: a certificate must say "
         "that it is for clients.",
-        mend="Have it issued with `extendedKeyUsage = clientAuth`.",
+        fix="Have it issued with `extendedKeyUsage = clientAuth`.",
         arrange=_shows(lambda ours: ours.issue(CLIENT, ekus=[])),
         says=("no_identity", "no_identity"),
         unseen="the certificate is accepted; that a purpose is missing is a note (`own.purpose`)",
@@ -251,7 +251,7 @@ FAILURES: Final = (
         why="Somebody said that its key is in wrong hands (RFC 5280, section 5). Over HTTP, "
         "OpenSSL looks into the list in the handshake. grpcio cannot be given one, so there you "
         "get in, and every call is denied.",
-        mend="Have another issued, with another key, and find out who has the old one.",
+        fix="Have another issued, with another key, and find out who has the old one.",
         arrange=_listed(lambda ours, mine: ours.crl([Revoked(mine.certificate.serial_number)])),
         says=("revoked", "revoked"),
         doctor="client.accepted",
@@ -261,7 +261,7 @@ FAILURES: Final = (
         did="Your certificate is good. The server's list ended an hour ago, and it has no other.",
         why="A list that is out of date could hide a revocation, so nobody is let in. The alert "
         "is that for an expired certificate, and everybody looks at the certificate.",
-        mend="At the server: find out why nobody signs or copies the lists any more. "
+        fix="At the server: find out why nobody signs or copies the lists any more. "
         "`services/mtls` refuses to start with an old one, and to take one over.",
         arrange=_listed(lambda ours, _: ours.crl(next_update=NOW - HOUR)),
         says=("no_revocation_list", "no_revocation_list"),

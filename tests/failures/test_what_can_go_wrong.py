@@ -37,7 +37,7 @@ def test_it_happens_as_the_page_says(failure: Failure, tmp_path: Path) -> None:
 def test_nothing_is_wrong_with_the_honest_twin(tmp_path: Path) -> None:
     """All failures are this, but for one fact."""
     honest = Failure(
-        title="", did="", why="", mend="", unseen=" ", refused=(), arrange=lambda lab: lab.case()
+        title="", did="", why="", fix="", unseen=" ", refused=(), arrange=lambda lab: lab.case()
     )
     with Lab(tmp_path).case() as case:
         seen = look(honest, case)

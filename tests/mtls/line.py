@@ -16,7 +16,7 @@ _SENT_AGAIN_SECONDS: Final = 0.2  # the shortest retransmission timeout that Lin
 
 
 class Line:
-    """Between whoever connects to `address` and the server at `to`, both host:port."""
+    """Between the clients of `address` and the server at `to`, both host:port."""
 
     def __init__(self, to: str, delay_seconds: float, lost: float) -> None:
         self._to, self._delay_seconds, self._lost = to, delay_seconds, lost

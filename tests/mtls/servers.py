@@ -58,7 +58,7 @@ class Server:
         assert title not in await self.stored_titles()
 
     async def denies(self, client: Impostor, rule: str, reason: str = "not_listed") -> None:
-        """Assert that the handshake succeeds, the door says no, and that nothing is uploaded."""
+        """Assert that TLS succeeds, the policy denies the call, and nothing is uploaded."""
         title, since = unique_title(), self.service.log.position()
         outcome = await self.upload(client, title)
         assert not outcome.accepted

@@ -109,7 +109,7 @@ async def test_is_refused_and_the_old_files_serve_on(
         since = rotating.positions()
         bootstrap(
             rotating.stack.certs, Options(IDENTITIES)
-        )  # mends what is broken, if need be by a new leaf
+        )  # repairs what is broken, with a new leaf if it must
         mended = load_identity(folder, roles=frozenset()).serial
         if mended != serial:
             renewed["serial"] = mended

@@ -1,4 +1,4 @@
-"""Whoever repeats an upload with its key until there is an answer has uploaded it once."""
+"""An upload that is repeated with its key until it is answered is stored once."""
 
 import asyncio
 import hashlib

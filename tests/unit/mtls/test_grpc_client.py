@@ -26,7 +26,7 @@ ECHO = "/my.v1.Service/Echo"
 
 
 class Peers:
-    """A server that answers with the serial number of whoever calls, and streams back."""
+    """A server that answers with the serial number of its caller, and streams back."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +13,7 @@ import bootstrap_certs
 from demo_identities import FILE
 from pki.run import LOAD_TIME
 from tests.needs import require_program
+from tests.pages import normalised, steps_of
 
 SCRIPT: Final = Path(bootstrap_certs.__file__)
 NAME: Final = "scripts/bootstrap_certs.py"
@@ -27,20 +27,6 @@ VARYING: Final = (
     (re.compile(r"signs in \d+s"), "signs in SOME"),
     (re.compile(r" +$", re.MULTILINE), ""),
 )
-
-
-def steps() -> Iterator[tuple[str, str]]:
-    """Yield each command of the page's console blocks with what it prints."""
-    for block in re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL):
-        for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, output = step.partition("\n")
-            yield command, output
-
-
-def settled(output: str) -> str:
-    for pattern, replacement in VARYING:
-        output = pattern.sub(replacement, output)
-    return output.strip()
 
 
 def let_the_load_time_pass(certs: Path) -> None:
@@ -61,7 +47,8 @@ def test_the_page_tells_the_truth(tmp_path: Path) -> None:
     plain = shlex.join(
         [sys.executable, str(SCRIPT), "--folder", "certs", "--identities", FILE.name]
     )
-    for command, expected in steps():
+    for step in steps_of(PAGE):
+        command = step.command
         if command in seen or command.endswith("drop"):  # "ten seconds later"
             let_the_load_time_pass(certs)
         seen.add(command)
@@ -78,5 +65,5 @@ def test_the_page_tells_the_truth(tmp_path: Path) -> None:
             timeout=60,
             check=False,
         )
-        assert settled(ended.stdout) == settled(expected), command
+        assert normalised(ended.stdout, VARYING) == normalised(step.output, VARYING), command
     assert len(seen) > 10

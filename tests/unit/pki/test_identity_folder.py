@@ -36,7 +36,7 @@ NOW = dt.datetime.now(dt.UTC)
 
 @dataclass(frozen=True)
 class Home:
-    """The gateway's folder, and whoever issued what is in it."""
+    """The gateway's folder, and the CA that issued what is in it."""
 
     folder: Path
     authority: Authority

@@ -1,4 +1,4 @@
-"""Each service's user can read its own files, and whoever owns the clone owns all the rest."""
+"""Each service's user can read its own files, and the owner of the clone owns all the rest."""
 
 import os
 import subprocess

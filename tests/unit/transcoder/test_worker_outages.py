@@ -1,4 +1,4 @@
-"""A worker outlives its queue, says once what is wrong, and does not hammer at the door."""
+"""A worker outlives its queue, says once what is wrong, and waits before it tries again."""
 
 import grpc
 import pytest
