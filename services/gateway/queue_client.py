@@ -12,7 +12,6 @@ from grpc_health.v1 import health_pb2
 
 from gateway.config import Config
 from gateway.queue_errors import QueueFailed, QueueUnavailable, queue_errors
-from gateway.videos.errors import StoreFull
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
 from videoqueue_client.channel import queue_channel
@@ -95,7 +94,7 @@ class QueueClient:
         self, metadata: api.UploadMetadata, chunks: AsyncIterator[bytes], caller: SpiffeId
     ) -> api.Video:
         """Store a video. Unless `chunks` comes to its end, nothing is stored."""
-        with queue_errors(exhausted=StoreFull):
+        with queue_errors():
             return await send_file(
                 self._stub.Upload(timeout=self._request_seconds, metadata=_on_behalf_of(caller)),
                 api.UploadRequest,

@@ -17,7 +17,13 @@ from gateway.errors import (
     RequestError,
     TooManyRequests,
 )
-from gateway.videos.errors import KeyUsed, RangeNotSatisfiable, VideoNotFound
+from gateway.videos.errors import (
+    KeyUsed,
+    RangeNotSatisfiable,
+    StoreFull,
+    TooLarge,
+    VideoNotFound,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -47,7 +53,11 @@ _FIXABLE: Final[Mapping[grpc.StatusCode, type[RequestError]]] = {
     grpc.StatusCode.FAILED_PRECONDITION: Conflict,
     grpc.StatusCode.ABORTED: Conflict,
     grpc.StatusCode.ALREADY_EXISTS: KeyUsed,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: TooManyRequests,
+}
+# What RESOURCE_EXHAUSTED says in its trailing metadata, unless waiting helps.
+_EXHAUSTED: Final[Mapping[str | bytes, type[RequestError]]] = {
+    "store": StoreFull,
+    "file-size": TooLarge,
 }
 # The client cannot fix these. The message stays in our log: it names hosts, or is gRPC's own.
 _NOT_FIXABLE: Final[Mapping[grpc.StatusCode, type[RequestError]]] = {
@@ -61,14 +71,15 @@ _NOT_FIXABLE: Final[Mapping[grpc.StatusCode, type[RequestError]]] = {
 
 
 @contextmanager
-def queue_errors(*, exhausted: type[RequestError] = TooManyRequests) -> Iterator[None]:
-    """Raise the gateway's error for a call that failed; `exhausted` for RESOURCE_EXHAUSTED."""
+def queue_errors() -> Iterator[None]:
+    """Raise the gateway's error for a call that failed."""
     try:
         yield
     except grpc.aio.AioRpcError as error:
         code, details = error.code(), error.details()
         if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-            raise exhausted(details) from error
+            exhausted = error.trailing_metadata().get("exhausted", "")
+            raise _EXHAUSTED.get(exhausted, TooManyRequests)(details) from error
         if kind := _FIXABLE.get(code):
             raise kind(details) from error
         _log.warning("queue.call_failed", code=code.name, error=details)

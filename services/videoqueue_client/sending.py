@@ -94,6 +94,7 @@ class _QueueStatus:
     def __init__(self, call: grpc.aio.StreamUnaryCall[Any, Any]) -> None:
         self._call = call
         self._code, self._details = grpc.StatusCode.INTERNAL, ""
+        self._trailing = grpc.aio.Metadata()
         call.add_done_callback(lambda _: self._take())
 
     async def error(self) -> grpc.aio.AioRpcError:
@@ -104,13 +105,13 @@ class _QueueStatus:
         # With no other status than the replacement, the queue itself has gone.
         is_gone = self._details == _REPLACEMENT
         code = grpc.StatusCode.UNAVAILABLE if is_gone else self._code
-        nothing = grpc.aio.Metadata()
-        return grpc.aio.AioRpcError(code, nothing, nothing, self._details)
+        return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), self._trailing, self._details)
 
     def _take(self) -> None:
         if self._code is grpc.StatusCode.INTERNAL:
             self._code = _result_of(self._call.code())
             self._details = _result_of(self._call.details())
+            self._trailing = _result_of(self._call.trailing_metadata())
 
 
 def _result_of(coroutine: Coroutine[Any, Any, _Result]) -> _Result:

@@ -34,6 +34,11 @@ CODES: Final[Mapping[type[errors.CallError], grpc.StatusCode]] = {
     errors.CatalogUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
 }
+# RESOURCE_EXHAUSTED alone does not tell a caller whether to wait, to make room or to send less.
+EXHAUSTED: Final[Mapping[type[errors.CallError], str]] = {
+    errors.TooLarge: "file-size",
+    errors.StoreFull: "store",
+}
 _UNEXPECTED: Final = "Something went wrong in the video queue; its log says what. Try again later."
 
 
@@ -57,7 +62,9 @@ class StatusOfErrors:
     ) -> None:
         if isinstance(error, errors.CallError):
             _log_refusal(error)
-            await self._context.abort(CODES[type(error)], str(error))
+            exhausted = EXHAUSTED.get(type(error))
+            trailing = (("exhausted", exhausted),) if exhausted else ()
+            await self._context.abort(CODES[type(error)], str(error), trailing)
         elif isinstance(error, Exception):
             kind = type(error).__name__
             log_limited("call.failed", kind, level=ERROR, error=kind, exc_info=error)

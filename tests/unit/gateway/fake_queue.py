@@ -19,6 +19,8 @@ from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueServicer
 
 Context = grpc.aio.ServicerContext[Any, Any]
+# A code and a text, and perhaps trailing metadata.
+Status = tuple[grpc.StatusCode, str] | tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]
 
 VIDEO_ID = "0198c0de-0000-7000-8000-000000000001"
 OWNER = "spiffe://video-demo.test/client/uploader"
@@ -66,9 +68,9 @@ class FakeQueue(VideoQueueServicer):
 
     content: bytes = b"moving pictures"
     renditions: dict[str, bytes] = field(default_factory=dict)
-    fail: tuple[grpc.StatusCode, str] | None = None
+    fail: Status | None = None
     fail_next: dict[str, list[grpc.StatusCode]] = field(default_factory=dict)
-    fail_upload_after_metadata: tuple[grpc.StatusCode, str] | None = None
+    fail_upload_after_metadata: Status | None = None
     fail_download: tuple[grpc.StatusCode, str] | None = None
     health: int = health_pb2.HealthCheckResponse.SERVING
     calls: list[Call] = field(default_factory=list)

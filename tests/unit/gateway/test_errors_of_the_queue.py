@@ -63,10 +63,23 @@ async def test_every_route_answers_a_failed_call_so(
         assert (await response.json(content_type=None))["detail"] == WORDS
 
 
-async def test_a_store_that_is_full_is_507(gateway: Gateway) -> None:
-    gateway.queue.fail = (grpc.StatusCode.RESOURCE_EXHAUSTED, WORDS)
+@pytest.mark.parametrize(
+    ("trailing", "status"),
+    [
+        ((), 429),
+        ((("exhausted", "store"),), 507),
+        ((("exhausted", "file-size"),), 413),
+        ((("exhausted", "what a later queue adds"),), 429),
+    ],
+)
+@pytest.mark.parametrize("moment", ["fail", "fail_upload_after_metadata"])
+async def test_an_upload_hears_what_is_exhausted(
+    gateway: Gateway, moment: str, trailing: tuple[tuple[str, str], ...], status: int
+) -> None:
+    setattr(gateway.queue, moment, (grpc.StatusCode.RESOURCE_EXHAUSTED, WORDS, trailing))
     async with gateway.client() as client, upload(client) as response:
-        assert response.status == 507
+        assert response.status == status
+        assert ("Retry-After" in response.headers) == (status == 429)
         assert (await response.json(content_type=None))["detail"] == WORDS
 
 

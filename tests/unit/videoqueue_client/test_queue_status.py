@@ -11,6 +11,7 @@ import pytest
 from videoqueue_client.sending import _QueueStatus
 
 MADE_UP = (grpc.StatusCode.INTERNAL, "Internal error from Core")
+FULL = (grpc.StatusCode.RESOURCE_EXHAUSTED, "full", ("exhausted", "store"))
 
 
 class Call:
@@ -28,6 +29,9 @@ class Call:
     async def details(self) -> Any:
         return self.status[1]
 
+    async def trailing_metadata(self) -> Any:
+        return grpc.aio.Metadata(*self.status[2:])
+
     def __await__(self) -> Any:
         yield from asyncio.sleep(0).__await__()
         nothing = grpc.aio.Metadata()
@@ -37,8 +41,8 @@ class Call:
 @pytest.mark.parametrize(
     ("first", "then", "code"),
     [
-        ((grpc.StatusCode.RESOURCE_EXHAUSTED, "full"), MADE_UP, "RESOURCE_EXHAUSTED"),
-        (MADE_UP, (grpc.StatusCode.RESOURCE_EXHAUSTED, "full"), "RESOURCE_EXHAUSTED"),
+        (FULL, MADE_UP, "RESOURCE_EXHAUSTED"),
+        (MADE_UP, FULL, "RESOURCE_EXHAUSTED"),
         (MADE_UP, MADE_UP, "UNAVAILABLE"),
     ],
 )
@@ -49,7 +53,11 @@ async def test_the_queue_s_own_status_is_heard_and_without_one_it_is_gone(
     status = _QueueStatus(call)
     call.when_done(call)
     call.status = then
-    assert (await status.error()).code().name == code
+    error = await status.error()
+    assert error.code().name == code
+    assert error.trailing_metadata().get("exhausted") == (
+        "store" if FULL in (first, then) else None
+    )
 
 
 async def test_an_internal_error_of_the_queue_stays_one() -> None:

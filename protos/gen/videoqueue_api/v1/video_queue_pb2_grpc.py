@@ -126,7 +126,8 @@ class VideoQueueServicer:
         ABORTED             the stream broke off before its end, or another with this key is under way
         ALREADY_EXISTS      the key was used for another upload, or its video was deleted
         RESOURCE_EXHAUSTED  larger than the limit, the store is full, the owner's bytes or pending videos are at
-        their limit, or too many uploads are under way
+        their limit, or too many uploads are under way. Trailing metadata with the key
+        `exhausted` tell `file-size` and `store` from the others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

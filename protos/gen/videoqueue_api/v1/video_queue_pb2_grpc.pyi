@@ -39,7 +39,8 @@ class VideoQueueStub:
     ABORTED             the stream broke off before its end, or another with this key is under way
     ALREADY_EXISTS      the key was used for another upload, or its video was deleted
     RESOURCE_EXHAUSTED  larger than the limit, the store is full, the owner's bytes or pending videos are at
-                        their limit, or too many uploads are under way
+                        their limit, or too many uploads are under way. Trailing metadata with the key
+                        `exhausted` tell `file-size` and `store` from the others.
     """
     GetVideo: _aio.UnaryUnaryMultiCallable[_video_queue_pb2.GetVideoRequest, _video_queue_pb2.Video]
     """One video. NOT_FOUND when no video has that id."""
@@ -114,7 +115,8 @@ class VideoQueueServicer(metaclass=_abc_1.ABCMeta):
         ABORTED             the stream broke off before its end, or another with this key is under way
         ALREADY_EXISTS      the key was used for another upload, or its video was deleted
         RESOURCE_EXHAUSTED  larger than the limit, the store is full, the owner's bytes or pending videos are at
-                            their limit, or too many uploads are under way
+                            their limit, or too many uploads are under way. Trailing metadata with the key
+                            `exhausted` tell `file-size` and `store` from the others.
         """
 
     @_abc_1.abstractmethod
