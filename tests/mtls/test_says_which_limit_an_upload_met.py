@@ -4,6 +4,7 @@ The queue answers RESOURCE_EXHAUSTED to each, and the gateway gives each its own
 """
 
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -44,7 +45,7 @@ async def test_an_upload_beyond_a_limit_hears_which(
 
 async def upload(
     session: aiohttp.ClientSession, content: bytes
-) -> tuple[int, dict[str, object], dict[str, str]]:
+) -> tuple[int, dict[str, Any], dict[str, str]]:
     form = aiohttp.FormData()
     form.add_field("file", content, filename="video.mp4", content_type="video/mp4")
     async with session.post("/videos", data=form) as response:
