@@ -8,13 +8,14 @@ standard error). Nothing else in a service does.
 """
 
 import asyncio
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Final, Protocol, Self, TypeVar
 
 from mtls import Address, IdentitySource, MtlsError, Role, watch_identity
 from mtls.reporting import Reporter, configure_logging
@@ -26,6 +27,9 @@ from runtime.environment import Environment
 from runtime.errors import ConfigurationError
 
 _log = structlog.get_logger(__name__)
+
+
+_LEVELS: Final = {"info": logging.INFO, "debug": logging.DEBUG}
 
 
 class Settings(Protocol):
@@ -60,12 +64,15 @@ def run_service(
 
     0 after a signal; 2 with one line on standard error when a variable is wrong; 1 with a line in
     the log when the service cannot start. `started` is the event that says that it has.
+
+    With LOG_LEVEL=debug there is a line for each call that was answered. NEXT_STEP is logged when
+    the service has started: it says what a person can do now.
     """
+    environment = Environment(os.environ)
     try:
-        config = settings.from_environment(os.environ)
-        lists = Environment(os.environ).choice(
-            "REVOCATION_LISTS", ("required", "optional"), "required"
-        )
+        config = settings.from_environment(environment.variables)
+        lists = environment.choice("REVOCATION_LISTS", ("required", "optional"), "required")
+        level = environment.choice("LOG_LEVEL", tuple(_LEVELS), "info")
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 2
@@ -88,13 +95,15 @@ def run_service(
             me = identity.current
             listening = {"address": str(address)} if address else {}
             _log.info(started, **listening, identity=str(me.spiffe_id), serial=me.serial)
+            if next_step := environment.variables.get("NEXT_STEP"):
+                _log.info("next", step=next_step)
             await stop.wait()
             _log.info(f"{noun}.stopping")
         _log.info(f"{noun}.stopped")
 
     # The C-core does not say on which side of a refused handshake it stood.
     with reporter.reading_core_log("grpc" if serves_grpc else "grpc_client"):
-        configure_logging(config.log_format)
+        configure_logging(config.log_format, level=_LEVELS[level])
         try:
             uvloop.run(serve())
         except MtlsError as error:

@@ -35,15 +35,20 @@ _ESCAPED: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _log = structlog.get_logger(__name__)
 
 
-def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
-    """Replace the root logger's handlers: all events go to `stream`, as `json` or `console`."""
+def configure_logging(
+    log_format: str, stream: TextIO | None = None, *, level: int = logging.INFO
+) -> None:
+    """Replace the root logger's handlers: all events go to `stream`, as `json` or `console`.
+
+    At the level DEBUG there is a line for each call that was answered.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(default=_structured)
         if log_format == "json"
         else structlog.dev.ConsoleRenderer(colors=False)
     )
@@ -59,10 +64,11 @@ def configure_logging(log_format: str, stream: TextIO | None = None) -> None:
         )
     )
     handler.addFilter(_admits)
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it tells of every file that changes
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
@@ -96,15 +102,22 @@ def _escaped(value: Any, keep: str = "") -> Any:
             return value
 
 
+def _structured(value: Any) -> Any:
+    """Return what JSON has no form for, as a thing that it has one for."""
+    return asdict(value) if isinstance(value, Presented) else repr(value)
+
+
 def _admits(record: logging.LogRecord) -> bool:
     """Keep libraries short too: aiohttp has a traceback for every request that it cannot parse."""
-    is_ours = isinstance(record.msg, dict)
-    return is_ours or _LIMIT.admits((record.name, str(record.msg)[:_MAX_CHARACTERS]))
+    if isinstance(record.msg, dict):  # ours
+        return True
+    is_debug = record.levelno < logging.INFO  # what we do is what DEBUG is for, not what they do
+    return not is_debug and _LIMIT.admits((record.name, str(record.msg)[:_MAX_CHARACTERS]))
 
 
 def log_limited(event: str, like: str, *, level: int = logging.WARNING, **fields: Any) -> None:
     """Log an event, unless there were many with the same `like` a moment ago."""
-    if _LIMIT.admits((event, like)):
+    if _log.is_enabled_for(level) and _LIMIT.admits((event, like)):
         _log.log(level, event, **fields)
 
 
@@ -186,7 +199,7 @@ class Reporter(Observer):
         if not _LIMIT.admits(("handshake.refused", f"{endpoint} {reason}")):
             return
         presented = Presented.parse(refusal.presented)
-        known = {"peer": refusal.peer, "presented": presented and asdict(presented)}
+        known = {"peer": refusal.peer, "presented": presented}
         _log.warning(
             "handshake.refused",
             endpoint=endpoint,
@@ -240,8 +253,19 @@ class Reporter(Observer):
     def call_finished(
         self, endpoint: str, policy: Policy, peer: Peer | None, method: str, code: str
     ) -> None:
-        """Count it."""
+        """Count it; at the level DEBUG log it too."""
         self.metrics.count_call(endpoint, policy, peer, method, code)
+        if _log.is_enabled_for(logging.DEBUG):
+            labels = self.metrics.labels_of(policy)
+            log_limited(
+                "call.answered",
+                f"{code} {labels.identity(peer)} {labels.method(method)}",
+                level=logging.DEBUG,
+                endpoint=endpoint,
+                identity=str(peer.spiffe_id) if peer else None,
+                method=method[:_MAX_CHARACTERS],
+                code=code,
+            )
 
     def request_malformed(self, endpoint: str, peer: str, status: int, error: str) -> None:
         """Log it."""

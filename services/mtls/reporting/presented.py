@@ -16,9 +16,10 @@ from cryptography import x509
 _HANDSHAKE, _CERTIFICATE = 22, 11  # RFC 8446, sections 5.1 and 4
 _MAX_CHARACTERS: Final = 200
 _MAX_NAMES: Final = 10
+_MAX_NAMES_IN_LINE: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Presented:
     """What the leaf says, in printable ASCII and of bounded length; times are ISO 8601, UTC."""
 
@@ -28,6 +29,12 @@ class Presented:
     serial: str
     not_before: str
     not_after: str
+
+    def __repr__(self) -> str:
+        """Say in a line of the log for people what it takes to recognise the certificate."""
+        names = " ".join(self.names[:_MAX_NAMES_IN_LINE]) or self.subject
+        dates = f"{self.not_before[:16]} to {self.not_after[:16]}"
+        return f"[{names}; issuer {self.issuer}; serial {self.serial}; {dates}]"
 
     @classmethod
     def parse(cls, der: bytes) -> Self | None:

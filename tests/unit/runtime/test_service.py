@@ -86,3 +86,34 @@ def test_a_signal_ends_a_service_with_0(
     assert process.returncode == 0
     noun = "worker" if service == "transcoder" else "server"
     assert events[-1] == f"{noun}.stopped"
+
+
+@pytest.mark.parametrize("step", ["", "curl https://localhost:8443/videos"])
+def test_the_line_after_the_start_says_what_to_do_next_if_the_settings_do(
+    step: str, tmp_path: Path
+) -> None:
+    authority = Authority.create(IDENTITIES)
+    write_identity(
+        tmp_path / "identity", authority.issue(identity_named("gateway")), authority.ca_pem
+    )
+    lines = []
+    environment = variables("gateway", tmp_path) | {"NEXT_STEP": step}
+    with started("gateway", environment) as process:
+        assert process.stderr
+        for line in process.stderr:
+            lines.append(json.loads(line))
+            if lines[-1]["event"] == "server.listening":
+                process.send_signal(signal.SIGTERM)
+    after = lines[[line["event"] for line in lines].index("server.listening") + 1]
+    assert (after["event"], after.get("step")) == (
+        ("next", step) if step else ("server.stopping", None)
+    )
+
+
+def test_a_level_of_the_log_that_there_is_not_ends_with_2(tmp_path: Path) -> None:
+    process = started("gateway", variables("gateway", tmp_path) | {"LOG_LEVEL": "loud"})
+    _, lines = process.communicate(timeout=SECONDS)
+    assert (process.returncode, lines) == (
+        2,
+        "LOG_LEVEL is 'loud': it should hold one of info, debug.\n",
+    )

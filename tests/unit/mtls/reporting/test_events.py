@@ -7,11 +7,19 @@ import time
 import unicodedata
 from collections.abc import Iterator
 
+from mtls.policy import Policy
+from mtls.refusals import Reason, Refusal
 from mtls.reporting import events
-from mtls.reporting.events import configure_logging
+from mtls.reporting.events import Reporter, configure_logging
+from mtls.reporting.presented import Presented
 
 import pytest
 import structlog
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from demo_identities import IDENTITIES, identity_named
+from pki.authority import Authority
+from tests.unit.mtls.peers import peer
 
 
 @pytest.fixture
@@ -82,6 +90,41 @@ def test_what_a_peer_said_cannot_steer_a_terminal(log: io.StringIO, said: str) -
         return
     (denied,) = [line for line in written.splitlines() if "call.denied" in line]
     assert "video.stored" in denied
+
+
+@FORMATS
+def test_a_certificate_that_was_refused_is_short_for_people_and_whole_for_programs(
+    log: io.StringIO,
+) -> None:
+    issued = Authority.create(IDENTITIES).issue(identity_named("client/viewer"))
+    der = issued.certificate.public_bytes(Encoding.DER)
+    refusal = Refusal(Reason.EXPIRED, "certificate has expired", "[::1]:1", der)
+    Reporter().handshake_refused("http", refusal)
+    name, (line,) = "spiffe://video-demo.test/client/viewer", log.getvalue().splitlines()
+    if line.startswith("{"):
+        presented = json.loads(line)["presented"]
+        assert presented["names"] == [name]
+        assert set(presented) == {*Presented.__dataclass_fields__}
+    else:
+        presented = line.partition("presented=")[2]
+        assert presented.startswith(f"[{name}; issuer CN=")
+        assert "{" not in presented
+        assert len(presented) < 250
+
+
+@pytest.mark.parametrize(("level", "lines"), [(logging.INFO, 0), (logging.DEBUG, 1)])
+def test_a_call_that_was_answered_has_a_line_at_the_level_debug_alone(
+    log: io.StringIO, level: int, lines: int
+) -> None:
+    configure_logging("json", log, level=level)
+    logging.getLogger("library").debug("what a library does")
+    policy = Policy("video-demo.test", {"GET /videos": frozenset({"client/viewer"})})
+    viewer = peer("spiffe://video-demo.test/client/viewer")
+    Reporter().call_finished("http", policy, viewer, "GET /videos", "200")
+    written = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [(each["event"], each["level"], each["code"]) for each in written] == [
+        ("call.answered", "debug", "200")
+    ] * lines
 
 
 @FORMATS
