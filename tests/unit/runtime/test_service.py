@@ -37,6 +37,12 @@ def variables(service: str, folder: Path) -> dict[str, str]:
     }
 
 
+def write_files(folder: Path, name: str) -> None:
+    authority = Authority.create(IDENTITIES)
+    issued = authority.issue(identity_named(name))
+    write_identity(folder, issued, authority.ca_pem, crl_pem=authority.crl())
+
+
 def started(service: str, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", service], env=environment, stderr=subprocess.PIPE, text=True
@@ -73,9 +79,7 @@ def test_a_service_without_certificate_ends_with_1_and_the_reason(
 def test_a_signal_ends_a_service_with_0(
     service: str, number: signal.Signals, tmp_path: Path
 ) -> None:
-    authority = Authority.create(IDENTITIES)
-    issued = authority.issue(identity_named(NAMES[service]))
-    write_identity(tmp_path / "identity", issued, authority.ca_pem)
+    write_files(tmp_path / "identity", NAMES[service])
     events = []
     with started(service, variables(service, tmp_path)) as process:
         assert process.stderr
@@ -92,10 +96,7 @@ def test_a_signal_ends_a_service_with_0(
 def test_the_line_after_the_start_says_what_to_do_next_if_the_settings_do(
     step: str, tmp_path: Path
 ) -> None:
-    authority = Authority.create(IDENTITIES)
-    write_identity(
-        tmp_path / "identity", authority.issue(identity_named("gateway")), authority.ca_pem
-    )
+    write_files(tmp_path / "identity", "gateway")
     lines = []
     environment = variables("gateway", tmp_path) | {"NEXT_STEP": step}
     with started("gateway", environment) as process:
