@@ -12,10 +12,12 @@ from __future__ import annotations  # grpc's classes are generic in its type stu
 
 import asyncio
 import inspect
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from contextvars import ContextVar
 from functools import lru_cache, partial
+from math import inf
 from typing import Any, Final, NoReturn, TypeAlias
 
 from mtls.address import Address
@@ -26,6 +28,7 @@ from mtls.identity_source import IdentitySource
 from mtls.peer import CHECK_SECONDS, NoLongerValid, Peer, PeerError, peer_of_call
 from mtls.policy import Allowed, Denied
 from mtls.rehearsal import rehearse_grpc_server
+from mtls.spiffe import SpiffeId
 
 import grpc
 import grpc.aio
@@ -103,19 +106,30 @@ def peer_of(context: _Context) -> Peer:
     return call[1] if call and call[0] is context else peer_of_call(context)
 
 
-def authorize_calls(source: IdentitySource, allowed: Allowed) -> grpc.aio.ServerInterceptor:
+def authorize_calls(
+    source: IdentitySource, allowed: Allowed, *, max_calls_per_identity: int | None = None
+) -> grpc.aio.ServerInterceptor:
     """Return an interceptor that answers PERMISSION_DENIED to every call that `allowed` lacks.
 
     `allowed` names for each method (`/package.Service/Method`) the peers that may call it. A peer
     whose certificate has expired or was revoked since the handshake gets UNAUTHENTICATED, also in
     the middle of a call. A handler finds who calls by `peer_of(context)`.
+
+    A SPIFFE ID that has `max_calls_per_identity` calls open gets RESOURCE_EXHAUSTED for one more.
+    With the server's `maximum_concurrent_rpcs` above the sum of all, no identity can use up what
+    another needs.
     """
-    return _AuthorizationInterceptor(Authorizer("grpc", allowed, source), source)
+    authorizer = Authorizer("grpc", allowed, source)
+    return _AuthorizationInterceptor(authorizer, source, max_calls_per_identity)
 
 
 class _AuthorizationInterceptor(grpc.aio.ServerInterceptor):
-    def __init__(self, authorizer: Authorizer, source: IdentitySource) -> None:
+    def __init__(
+        self, authorizer: Authorizer, source: IdentitySource, max_calls_per_identity: int | None
+    ) -> None:
         self._authorizer, self._source = authorizer, source
+        self._max_calls = inf if max_calls_per_identity is None else max_calls_per_identity
+        self._calls: Counter[SpiffeId] = Counter()
         self._guarded = lru_cache(maxsize=_MAX_METHODS)(self._guard_handler)
         self._running: dict[asyncio.Task[Any], Peer] = {}
         self._cut_off: dict[asyncio.Task[Any], NoLongerValid] = {}
@@ -124,6 +138,7 @@ class _AuthorizationInterceptor(grpc.aio.ServerInterceptor):
 
     def _begin(self, task: asyncio.Task[Any], peer: Peer) -> None:
         self._running[task] = peer
+        self._calls[peer.spiffe_id] += 1
         if self._next_check is None:
             loop = asyncio.get_running_loop()
             self._next_check = loop.call_later(CHECK_SECONDS, self._check_by_time)
@@ -214,6 +229,11 @@ class _AuthorizationInterceptor(grpc.aio.ServerInterceptor):
             except (Denied, PeerError) as error:
                 peer = error.peer
                 await _refuse(context, error)
+            if self._calls[peer.spiffe_id] >= self._max_calls:
+                await context.abort(
+                    grpc.StatusCode.RESOURCE_EXHAUSTED,
+                    f"{peer.spiffe_id} has {self._max_calls} calls open: end one, then try again.",
+                )
             _CALL.set((context, peer))
             self._begin(task, peer)
             try:
@@ -228,7 +248,10 @@ class _AuthorizationInterceptor(grpc.aio.ServerInterceptor):
             ended_by = error
             raise
         finally:
-            self._running.pop(task, None)
+            if running := self._running.pop(task, None):
+                self._calls[running.spiffe_id] -= 1
+                if not self._calls[running.spiffe_id]:
+                    del self._calls[running.spiffe_id]
             self._cut_off.pop(task, None)
             self._authorizer.finish(peer, method, _code_of(context, ended_by))
 

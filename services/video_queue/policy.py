@@ -33,4 +33,6 @@ ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     _HEALTH + "Watch": _ANY_OF_OURS,
 }
 
+CALLERS: Final = frozenset().union(*ALLOWED.values())
+
 METRICS_READERS: Final = frozenset({"probe"})  # of VIDEO_QUEUE_METRICS

@@ -15,9 +15,13 @@ from grpc_health.v1 import health_pb2_grpc
 from runtime.errors import StartError
 from video_queue.config import Config
 from video_queue.maintenance import Health, Service, maintain
-from video_queue.policy import ALLOWED, METRICS_READERS
+from video_queue.policy import ALLOWED, CALLERS, METRICS_READERS
 
-_MAX_CONCURRENT_CALLS: Final = 2000
+# More than the gateway needs for all watches, uploads and downloads and its short calls.
+MAX_CALLS_PER_IDENTITY: Final = 800
+# Room for every identity of the policy, and for calls that are being refused: gRPC turns away what
+# is beyond without asking whose it is, a heartbeat too.
+_MAX_CONCURRENT_CALLS: Final = MAX_CALLS_PER_IDENTITY * (len(CALLERS) + 1)
 # A call that is under way when its connection reaches its maximum age may go on for so long. A
 # large upload over a slow network takes that long, and the gateway ends every call by then.
 _CONNECTION_AGE_GRACE_SECONDS: Final = 3600
@@ -47,7 +51,9 @@ async def _serving(
     await health.set_serving(serving=True)
 
     server = grpc.aio.server(
-        interceptors=[authorize_calls(identity, ALLOWED)],
+        interceptors=[
+            authorize_calls(identity, ALLOWED, max_calls_per_identity=MAX_CALLS_PER_IDENTITY)
+        ],
         options=_options(config),
         maximum_concurrent_rpcs=_MAX_CONCURRENT_CALLS,
     )

@@ -20,6 +20,8 @@ import pytest
 from local_stack import ROOT, Service, Stack
 from tests.unit.video_queue.test_servicer import parts
 from video_queue.config import Config
+from video_queue.policy import CALLERS
+from video_queue.server import MAX_CALLS_PER_IDENTITY
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
 
@@ -29,7 +31,7 @@ MIB: Final = 1024 * KIB
 # What each holds at most: more than is measured below, for what a machine may do otherwise.
 START: Final = 96 * MIB
 CONNECTION: Final = 128 * KIB
-WAITING: Final = 48 * KIB  # a watch, or a claim that waits
+WAITING: Final = 48 * KIB  # a watch, a claim that waits, or any other call that holds no chunks
 DOWNLOAD: Final = 640 * KIB  # whose client does not read
 UPLOAD: Final = 4864 * KIB  # in chunks of 1 MB, the largest that are taken, on a slow disk
 
@@ -40,7 +42,7 @@ def test_all_limits_together_fit_into_the_container() -> None:
     needed = (
         START
         + defaults.max_connections * CONNECTION
-        + (calls.watches.total + calls.claims) * WAITING
+        + len(CALLERS) * MAX_CALLS_PER_IDENTITY * WAITING
         + calls.downloads.total * DOWNLOAD
         + (calls.uploads.total + calls.worker_transfers) * UPLOAD
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from runtime.errors import StartError
 from tests.unit.video_queue.conftest import Clients, files_in, until
 from tests.unit.video_queue.test_servicer import FOR_OWNER, claim, failure, parts, upload
-from video_queue import maintenance
+from video_queue import maintenance, server
 from video_queue.api.service import open_service
 from video_queue.config import Config
 from video_queue.domain.errors import CatalogUnavailable
@@ -76,6 +76,52 @@ async def test_a_call_that_no_rule_names_is_refused(clients: Clients) -> None:
         messages: Any = health_pb2  # List is newer than its stubs
         call = health(channel).List(messages.HealthListRequest())
         assert (await failure(call))[0] is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_no_identity_can_open_all_calls(
+    config: Config,
+    settings: Settings,
+    source: IdentitySource,
+    certs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A flood of the probe's calls, more than the server takes of all: a heartbeat is answered."""
+    monkeypatch.setattr(server, "MAX_CALLS_PER_IDENTITY", 3)
+    monkeypatch.setattr(server, "_MAX_CONCURRENT_CALLS", 12)
+    async with (
+        AsyncExitStack() as stack,
+        open_service(settings) as service,
+        running(config, source, service) as address,
+    ):
+        clients = Clients(str(address), certs)
+        gateway = await stack.enter_async_context(clients.stub("gateway"))
+        transcoder = await stack.enter_async_context(clients.stub("transcoder"))
+        probe = health(await stack.enter_async_context(clients.channel("probe")))
+        await upload(gateway, b"x")
+        lease = (await claim(transcoder)).lease
+
+        async def watch() -> Any:
+            call = probe.Watch(health_pb2.HealthCheckRequest())
+            stack.callback(call.cancel)
+            await call.read()
+            return call
+
+        first = [await watch() for _ in range(3)]
+        for _ in range(10):
+            with pytest.raises(grpc.aio.AioRpcError, match="/probe has 3 calls open: end") as error:
+                await watch()
+            assert error.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+        heartbeat = transcoder.Heartbeat()
+        await heartbeat.write(api.HeartbeatRequest(lease=lease))
+        assert (await heartbeat.read()).lease_seconds
+
+        first[0].cancel()
+        async with asyncio.timeout(30):
+            while True:  # a call that is cancelled has ended a moment later
+                with suppress(grpc.aio.AioRpcError):
+                    await watch()
+                    break
 
 
 async def test_at_the_end_calls_finish_and_watchers_are_sent_away(
