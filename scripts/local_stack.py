@@ -27,6 +27,7 @@ from pki.authority import Authority
 from pki.bootstrap import bootstrap
 from pki.ca_folder import write_authority
 from pki.run import Options
+from pki.store import make_folder
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _PYTHONPATH: Final = os.pathsep.join(str(ROOT / part) for part in ("services", "protos/gen"))
@@ -151,7 +152,7 @@ class Stack:
 
     def write_certificates(self) -> None:
         """Lay down the CA, and issue a certificate to every identity."""
-        self.certs.mkdir(parents=True, exist_ok=True)
+        make_folder(self.certs)
         write_authority(self.certs, self.authority)
         bootstrap(self.certs, Options(IDENTITIES))
 

@@ -17,7 +17,7 @@ from pki.reconcile import reconcile
 from pki.rollover_state import Authorities
 from pki.run import Options, Run, exclusive_run
 from pki.signing import common_name
-from pki.store import discard
+from pki.store import discard, make_folder
 from pki.survey import is_issued
 
 
@@ -46,7 +46,7 @@ def bootstrap(
     `on_pause` before the pause of a new issuing CA. Raises `PkiError`, and `OSError` if the folder
     cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with exclusive_run(folder, options, on_wait) as run:
         changes: list[str] = []
         if options.force:

@@ -15,7 +15,7 @@ from pki.identities import Identity
 from pki.layout import CHAIN, KEY_PAIR, PKCS12, PRIVATE_KEY, REVOKED, ROOT_CERTIFICATE
 from pki.pem import KeyHasPassword, PrivateKey, parse_certificates, parse_key
 from pki.signing import is_issued_by
-from pki.store import Owner, write_atomically
+from pki.store import Owner, make_folder, write_atomically
 
 _PUBLIC_KEY: Final = {"ec": ec.EllipticCurvePublicKey, "rsa": rsa.RSAPublicKey}
 
@@ -65,7 +65,7 @@ def write_identity(
     removed. key-pair.pem comes last, so a service that watches it finds the others renewed already.
     A client.p12 is removed: it holds the key that is being replaced.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     (folder / PKCS12.name).unlink(missing_ok=True)
     write_trust(folder, ca_pem, crl_pem, owner=owner)
     contents = {

@@ -89,6 +89,15 @@ def replace_folder(path: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
     _sync(path.parent)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it. Only their owner may write into them, under any umask.
+
+    `mkdir(parents=True)` gives its mode to the last one alone, and the umask to the others.
+    """
+    for each in reversed((path, *path.parents)):
+        each.mkdir(mode=0o755, exist_ok=True)
+
+
 def discard(folder: Path) -> None:
     """Remove a folder, if it exists, in one step: no run that is killed leaves half of it."""
     if not folder.exists():

@@ -3,7 +3,7 @@
 import datetime as dt
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from pki.ca_folder import load_authorities, write_authority
 from pki.errors import AuthorityUnusable
 from pki.identity_folder import read_identity, write_identity
 from pki.run import Options
+from pki.store import make_folder
 
 GATEWAY = identity_named("gateway")
 ISSUED_FILES = ("certificate.crt", "key-pair.pem", "private-key.pem")
@@ -44,9 +45,14 @@ def current_authority(folder: Path) -> Authority:
     return authority
 
 
-@pytest.fixture
-def strict_umask() -> Iterator[None]:
-    before = os.umask(0o077)
+def write_an_identity(folder: Path) -> None:
+    authority = Authority.create(IDENTITIES)
+    write_identity(folder, authority.issue(identity_named("probe")), authority.ca_pem)
+
+
+@pytest.fixture(params=[0o077, 0o000], ids=["strict", "none"])
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
     yield
     os.umask(before)
 
@@ -69,7 +75,7 @@ def test_a_file_with_a_key_is_open_to_its_owner_alone(certs: Path) -> None:
         assert (path.suffix == ".pem") == is_secret, path
 
 
-@pytest.mark.usefixtures("strict_umask")
+@pytest.mark.usefixtures("umask")
 def test_modes_do_not_depend_on_the_umask(certs: Path) -> None:
     modes = {
         name: stat.S_IMODE((certs / name).stat().st_mode)
@@ -88,6 +94,20 @@ def test_modes_do_not_depend_on_the_umask(certs: Path) -> None:
         "gateway": 0o755,
         "gateway/certificate.crt": 0o644,
     }
+
+
+@pytest.mark.parametrize("make", [make_folder, write_an_identity])
+def test_a_folder_is_never_open_to_others_for_writing(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """Not even until its mode is set: under the umask 0 a neighbour could put a file into it."""
+    before = os.umask(0)
+    try:
+        make(tmp_path / "a" / "b" / "c")
+    finally:
+        os.umask(before)
+    made = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert [stat.S_IMODE(path.stat().st_mode) for path in made] == [0o755] * 3
 
 
 def test_keys_of_the_cas_are_in_one_file_each(certs: Path) -> None:
