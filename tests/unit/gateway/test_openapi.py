@@ -1,6 +1,7 @@
 """openapi.json says what the application does, no more and no less."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.unit.gateway.conftest import Gateway
 from tests.unit.gateway.fake_queue import VIDEO_ID, make_video
 from tests.unit.gateway.test_problems import kinds_of
 from tests.unit.gateway.test_upload_video import upload
+from video_queue.domain.videos import _JOINERS, _REFUSED_CATEGORIES
 from videoqueue_api.v1 import video_queue_pb2 as api
 
 DOCUMENT: dict[str, Any] = json.loads(
@@ -191,3 +193,12 @@ async def test_a_refusal_is_as_described(gateway: Gateway) -> None:
             ):
                 assert response.status == 403
                 await check(response, path)
+
+
+def test_it_names_the_characters_that_a_title_may_not_have() -> None:
+    """As the queue refuses them, which the gateway passes on."""
+    post = DOCUMENT["paths"]["/videos"]["post"]
+    form = post["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    rule = form["title"]["description"]
+    assert set(re.findall(r"\b[CZ][a-z]\b", rule)) == _REFUSED_CATEGORIES
+    assert {chr(int(code, 16)) for code in re.findall(r"U\+([0-9A-F]{4})", rule)} == _JOINERS
