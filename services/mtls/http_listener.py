@@ -153,7 +153,7 @@ class _Listener:
         task.add_done_callback(self.handshakes.discard)
 
     async def _shake_hands(self, connection: socket.socket, peer: Address) -> None:
-        pending = PendingHandshake(str(peer))
+        pending = PendingHandshake(str(peer), connection)
         PENDING_HANDSHAKE.set(pending)
         try:
             transport, _ = await asyncio.get_running_loop().connect_accepted_socket(

@@ -18,7 +18,7 @@ from mtls.connection_limiter import ConnectionLimits
 from mtls.http_listener import accepting, age_of
 from mtls.identity_source import IdentitySource
 from mtls.observer import Observer
-from mtls.peer import NoLongerValid, Peer, PeerError, peer_of_request
+from mtls.peer import Peer, PeerError, peer_of_request
 from mtls.policy import Allowed, Denied
 
 from aiohttp import web
@@ -62,10 +62,10 @@ def protect(
     """Let only those requests reach `app` that `allowed` names; put who calls in `request[PEER]`.
 
     An action is the method and the route, such as `GET /videos/{id}`. HEAD is judged as GET
-    (RFC 9110, section 9.3.2). What is denied is answered with 403, or 401 if the certificate has
-    expired or was revoked since the handshake, as problem details (RFC 9457). What has no route is
-    404 or 405 for a peer that may call something here. A connection that is older than the limit
-    ends with its next response, so that its client connects and is verified again.
+    (RFC 9110, section 9.3.2). What is denied is answered with 403 as problem details (RFC 9457),
+    also when the certificate has expired or was revoked since the handshake: `reason` says why.
+    What has no route is 404 or 405 for a peer that may call something here. A connection that is
+    older than the limit ends with its next response: its client connects and is verified again.
 
     A browser sends its certificate with every request that any web page makes it send: what changes
     something and comes from another site is denied. Responses have the headers that keep a browser
@@ -160,12 +160,9 @@ def _is_cross_site(request: web.Request) -> bool:
 
 
 def _denial(request: web.Request, error: Denied | PeerError) -> web.Response:
-    status, more = HTTPStatus.FORBIDDEN, {}
-    if isinstance(error, NoLongerValid):
-        status = HTTPStatus.UNAUTHORIZED
-        # RFC 9110, section 11.6.1, asks for a challenge.
-        more = {"WWW-Authenticate": "TLS-Client-Certificate"}
-    return _problem(request, status, str(error), more, reason=error.reason)
+    # Never 401: that names a scheme of HTTP authentication to try again with (RFC 9110, section
+    # 15.5.2), and a certificate of TLS has none. The detail says what to do.
+    return _problem(request, HTTPStatus.FORBIDDEN, str(error), {}, reason=error.reason)
 
 
 def _missing(request: web.Request, error: web.HTTPException) -> web.Response:

@@ -1,5 +1,6 @@
 """Why was a peer refused: one stable code for the many texts of the TLS libraries."""
 
+import socket
 import ssl
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ class PendingHandshake:
     """A connection in its handshake: its address (host:port), and whether a refusal is reported."""
 
     peer: str
+    connection: socket.socket | None = None
     reported: bool = False
 
 

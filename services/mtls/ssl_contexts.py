@@ -9,6 +9,9 @@ from threading import Thread
 from mtls.certificates import OP_NO_RX_CERTIFICATE_COMPRESSION
 from mtls.identity import Identity
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
 
 def server_context(
     identity: Identity, *, shown: tuple[bytes, bytes] | None = None
@@ -19,9 +22,20 @@ def server_context(
     """
     context = _context(ssl.PROTOCOL_TLS_SERVER, identity, ("http/1.1",), shown)
     context.verify_mode = ssl.CERT_REQUIRED
+    # Some clients send their leaf alone (Chromium, `openssl s_client -cert`): what they leave out
+    # is ours too. A CA that is not a root is a link to one, and nobody's anchor, for as long as
+    # VERIFY_X509_PARTIAL_CHAIN is not set.
+    if links := _issuing_cas(identity):
+        context.load_verify_locations(cadata=links)
     # No tickets, so no resumed sessions: every connection is verified in full.
     context.num_tickets = 0
     return context
+
+
+def _issuing_cas(identity: Identity) -> bytes:
+    """Return the CAs of our own chain in DER: without a root, which would be trusted."""
+    chain = x509.load_pem_x509_certificates(identity.chain_pem)[1:]
+    return b"".join(ca.public_bytes(Encoding.DER) for ca in chain if ca.issuer != ca.subject)
 
 
 def client_context(

@@ -9,7 +9,7 @@ import socket
 import ssl
 import sys
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -19,10 +19,12 @@ from mtls.identity import KEY_PAIR
 from mtls.identity_source import IdentitySource
 from mtls.observer import Observer
 from mtls.refusals import Refusal
+from mtls.reporting import tls_alerts
 from mtls.reporting.events import Reporter
 from mtls.reporting.presented import Presented
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.mtls.in_process import LOOPS, Echo, Knock, Place, Run, knock, make_place
 from tests.mtls.servers import ALERTS
@@ -124,6 +126,162 @@ def test_a_handshake_that_takes_too_long_is_reported_once(place: Place, run: Run
     run(wait())
     assert [refusal.reason.value for refusal in observer.found] == ["timeout", "protocol_version"]
     assert all(refusal.peer for refusal in observer.found)
+
+
+class RawClient:
+    """A client that can send any bytes, and hears when the server ends its half."""
+
+    def __init__(self, context: ssl.SSLContext, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
+
+    def until_done(self, step: Callable[[], object]) -> str:
+        """Call `step`, and give it what comes, until it is done; return the text of its error."""
+        while True:
+            try:
+                step()
+            except ssl.SSLWantReadError:
+                self.flush()
+                if came := self.socket.recv(4096):
+                    self.incoming.write(came)
+                else:
+                    self.incoming.write_eof()
+            except ssl.SSLError as error:
+                self.flush()
+                return str(error)
+            else:
+                self.flush()
+                return ""
+
+    def flush(self) -> None:
+        """Send what our TLS has to say."""
+        self.socket.sendall(self.outgoing.read())
+
+    def say(self, text: bytes) -> None:
+        """Send `text` in a sound record, and expect it back."""
+        self.tls.write(text)
+        assert self.until_done(lambda: self.tls.read(1024)) == ""
+
+    def hears_the_end(self) -> bool:
+        """Whether the server closes, or has ended its half: nothing of ours was closed."""
+        try:
+            return self.socket.recv(4096) == b""
+        except ConnectionResetError:
+            return True
+
+
+async def until_served(context: ssl.SSLContext, port: int) -> None:
+    """Connect again and again: a listener with one connection serves when that one is closed."""
+    while (await knock_often(context, port, 1))[0].words:
+        pass
+
+
+@pytest.mark.parametrize("waits", [0.2, 3600], ids=["silent", "reads the alert"])
+def test_a_refused_connection_is_half_closed_and_soon_closed(
+    place: Place, run: Run, monkeypatch: pytest.MonkeyPatch, waits: float
+) -> None:
+    """The end comes right after the alert, though the client closes nothing, nor says more."""
+    monkeypatch.setattr(tls_alerts, "_SECONDS_AFTER_ALERT", waits)
+    limits = ConnectionLimits(max_connections=1, handshake_seconds=3600)
+
+    async def refuse() -> None:
+        source = IdentitySource(place.identity, Refusals())
+        async with accepting(Echo, "127.0.0.1:0", source, limits) as address:
+            client = await asyncio.to_thread(RawClient, place.refused["expired"], address.port)
+            with client.socket:
+                await asyncio.to_thread(client.until_done, client.tls.do_handshake)
+                alert = await asyncio.to_thread(client.until_done, lambda: client.tls.read(1))
+                assert TLS_ALERTS["expired"] in alert
+                assert await asyncio.to_thread(client.hears_the_end)
+                if waits < 1:  # it is closed while the client still has it open
+                    await until_served(place.served, address.port)
+            await until_served(place.served, address.port)
+
+    run(asyncio.wait_for(refuse(), 30))
+
+
+def test_a_connection_that_the_client_has_refused_is_closed_at_once(
+    place: Place, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_alerts, "_SECONDS_AFTER_ALERT", 3600)
+    observer, limits = Refusals(), ConnectionLimits(max_connections=1, handshake_seconds=3600)
+    trusts_nobody = ssl.create_default_context()
+
+    async def refuse() -> None:
+        source = IdentitySource(place.identity, observer)
+        async with accepting(Echo, "127.0.0.1:0", source, limits) as address:
+            client = await asyncio.to_thread(RawClient, trusts_nobody, address.port)
+            with client.socket:
+                error = await asyncio.to_thread(client.until_done, client.tls.do_handshake)
+                assert "CERTIFICATE_VERIFY_FAILED" in error
+                await until_served(place.served, address.port)
+
+    run(asyncio.wait_for(refuse(), 30))
+    assert [refusal.reason.value for refusal in observer.found] == ["refused_by_peer"]
+
+
+def record(length: int, body: bytes) -> bytes:
+    """Return a record that says it is application data (RFC 8446, section 5.2)."""
+    return bytes([23, 3, 3]) + length.to_bytes(2) + body
+
+
+FAULTS_AFTER_HANDSHAKE: Final = {
+    # the record, OpenSSL's error, and the alert that the client reads
+    "spoiled": (record(64, bytes(64)), "DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "BAD_RECORD_MAC"),
+    "too long": (record(20_000, bytes(20_000)), "LENGTH_TOO_LONG", "RECORD_OVERFLOW"),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS_AFTER_HANDSHAKE)
+def test_a_fault_after_the_handshake_sends_its_alert_and_is_logged(
+    place: Place, run: Run, kind: str
+) -> None:
+    """A sound record on the same connection was answered before."""
+    sent, error, alert = FAULTS_AFTER_HANDSHAKE[kind]
+
+    def spoil(port: int) -> str:
+        client = RawClient(place.served, port)
+        with client.socket:
+            assert client.until_done(client.tls.do_handshake) == ""
+            client.say(b"sound")
+            client.socket.sendall(sent)
+            words = client.until_done(lambda: client.tls.read(1))
+            assert client.hears_the_end()
+        return words
+
+    async def serve() -> str:
+        async with served(place, Refusals()) as port:
+            return await asyncio.to_thread(spoil, port)
+
+    with capture_logs() as lines:
+        assert alert in run(serve())
+    [line] = [line for line in lines if line["event"] == "connection.closed"]
+    assert (line["reason"], line["peer"].split(":")[0]) == ("tls_error", "127.0.0.1")
+    assert error in line["error"]
+
+
+def test_an_alert_of_the_client_after_the_handshake_is_logged(place: Place, run: Run) -> None:
+    def alert(port: int) -> None:
+        client = RawClient(place.served, port)
+        with client.socket:
+            assert client.until_done(client.tls.do_handshake) == ""
+            client.say(b"sound")
+            client.incoming.write(record(64, bytes(64)))  # as if the server had sent this
+            assert "BAD_RECORD_MAC" in client.until_done(lambda: client.tls.read(1))
+            assert client.hears_the_end()
+
+    async def serve() -> None:
+        async with served(place, Refusals()) as port:
+            await asyncio.to_thread(alert, port)
+
+    with capture_logs() as lines:
+        run(serve())
+    assert [
+        (line["event"], line["reason"], line["error"])
+        for line in lines
+        if line["event"] == "connection.closed"
+    ] == [("connection.closed", "tls_error", "SSLV3_ALERT_BAD_RECORD_MAC")]
 
 
 def test_a_refused_connection_is_forgotten_at_once(

@@ -229,6 +229,17 @@ class Reporter(Observer):
             peer=str(peer),
         )
 
+    def connection_broken(self, endpoint: str, fault: Refusal) -> None:
+        """Log an open connection that was closed since TLS failed on it."""
+        log_limited(
+            "connection.closed",
+            f"{endpoint} tls_error {fault.error}",
+            endpoint=endpoint,
+            reason="tls_error",
+            peer=fault.peer,
+            error=fault.error,
+        )
+
     def accept_failed(self, endpoint: str, error: OSError) -> None:
         """Log it."""
         log_limited(
@@ -296,8 +307,13 @@ class Reporter(Observer):
     def instrument_server_context(
         self, endpoint: str, context: ssl.SSLContext, make_plain: Callable[[], ssl.SSLContext]
     ) -> None:
-        """Have every refused client told why by a TLS alert, and us what it has shown."""
-        explain_refusals(context, make_plain(), refused=partial(self.handshake_refused, endpoint))
+        """Have every client told by an alert why TLS has failed, and us what it has shown."""
+        explain_refusals(
+            context,
+            make_plain(),
+            refused=partial(self.handshake_refused, endpoint),
+            broken=partial(self.connection_broken, endpoint),
+        )
 
     def failed(self, what: str, error: Exception) -> None:
         """Log it with its traceback."""

@@ -1,10 +1,13 @@
 """Connections: how many, how long, and how they end."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from types import SimpleNamespace
 
+from mtls import peer
 from mtls.identity import Identity
 from mtls.identity_source import IdentitySource
 from mtls.ssl_contexts import client_context
@@ -50,6 +53,25 @@ async def test_no_connection_more_than_allowed(start: Start) -> None:
         with pytest.raises(ConnectionError):  # before its handshake, which would cost us a lot
             async with RawClient.to(gateway):
                 pass
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(0, 200), (25 * 3600, 403)])
+async def test_an_expired_certificate_is_denied_with_its_reason_and_without_a_challenge(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, seconds: int, status: int
+) -> None:
+    """On a connection that was made before."""
+    later = time.time() + seconds
+    async with RawClient.to(gateway) as client:
+        client.writer.write(HEALTH)
+        assert await client.status() == 200
+        await client.reader.readuntil(b"}")
+        monkeypatch.setattr(peer, "time", SimpleNamespace(time=lambda: later))
+        client.writer.write(HEALTH)
+        head = await client.head()
+        body = await client.reader.readuntil(b"}")
+    assert f"HTTP/1.1 {status} " in head
+    assert "WWW-Authenticate" not in head
+    assert (b'"reason":"expired"' in body) is (status == 403)
 
 
 async def test_a_place_that_was_left_is_free_again(start: Start) -> None:
