@@ -59,7 +59,7 @@ def keys_in(project: Project, container: Container) -> set[str]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_container_holds_its_own_key_and_a_server_that_of_the_probe(
+def test_container_holds_its_own_key_and_the_queue_that_of_the_probe(
     project: Project, service: str
 ) -> None:
     assert keys_in(project, project.container(service)) == identities_of(service)

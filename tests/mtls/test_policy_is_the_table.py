@@ -56,7 +56,7 @@ HTTP_ACTIONS: Final[Mapping[str, set[str]]] = {
     "GET /openapi.json": READERS,
     "POST /videos": WRITERS,
     "DELETE /videos/{id}": WRITERS,
-    "GET /healthz": {*READERS, "probe"},
+    "GET /healthz": {*READERS, "probe", "gateway"},
 }
 
 
