@@ -41,6 +41,7 @@ def page() -> str:
     for group, failures in GROUPS.items():
         parts.append(f"## {group}")
         parts += [_entry(failure, known) for failure in failures]
+    parts.append("Next: [what it costs](performance.md).")
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,6 +1,7 @@
 """A handshake as it happened: every message, in its step of the textbook picture."""
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any, Final
 import pytest
 
 from doctor.command_line import main
+from local_stack import ROOT as REPOSITORY
 from local_stack import Service, Stack
 from tests.mtls.foreign_servers import openssl_server
 from tests.mtls.patient import handshake, write
@@ -201,3 +203,35 @@ def test_prints_the_seven_steps_for_people(running: Running) -> None:
     assert "<--  Certificate " in text
     assert 'valid: chain, dates, purpose, and the name "localhost"' in text
     assert "unseen: our own handshake is over before it" in text
+
+
+# The details that the page about the handshake shows; it says that the others are left out.
+SHOWN_DETAILS: Final = ("server name", "from here on", "certificate ", "  names: spiffe", "signed")
+PAGE: Final = REPOSITORY / "docs/what-mutual-tls-is.md"
+
+
+def excerpt(text: str) -> list[str]:
+    """Return the lines that the page shows, without what differs from run to run."""
+    kept = []
+    for line in text.splitlines():
+        detail = line.removeprefix(" " * 26)
+        if "ChangeCipherSpec" in line or (detail != line and not detail.startswith(SHOWN_DETAILS)):
+            continue  # OpenSSL 3.5 reports one ChangeCipherSpec more than 3.0
+        kept.append(re.sub(r"[\d.]+ (ms|bytes)", r"\1", " ".join(line.split())))
+    return kept
+
+
+def test_the_page_shows_such_a_handshake(running: Running) -> None:
+    """As the command on the page prints it, from the first message to the answer."""
+    stack, _, gateway = running
+    [(command, shown)] = re.findall(
+        r"```console\n\$ \./scripts/doctor (.*)\n((?:.*\n)*?)```", PAGE.read_text("utf-8")
+    )
+    command = command.replace("certs/", f"{stack.certs}/").replace(
+        "localhost:8443", gateway.address
+    )
+    out = io.StringIO()
+    with redirect_stdout(out):
+        assert main(command.split()) == 0
+    assert excerpt(shown) == excerpt(out.getvalue())
+    assert "ChangeCipherSpec" not in shown
