@@ -15,6 +15,7 @@ from local_stack import ROOT as REPOSITORY
 from local_stack import Service, Stack
 from tests.mtls.foreign_servers import openssl_server
 from tests.mtls.patient import handshake, write
+from tests.pages import steps_of
 from tests.unit.doctor.material import CLIENT, HOUR, ISSUING, LEAF, NOW, ROOT, SERVER, make
 
 Running = tuple[Stack, Service, Service]
@@ -224,14 +225,12 @@ def excerpt(text: str) -> list[str]:
 def test_the_page_shows_such_a_handshake(running: Running) -> None:
     """As the command on the page prints it, from the first message to the answer."""
     stack, _, gateway = running
-    [(command, shown)] = re.findall(
-        r"```console\n\$ \./scripts/doctor (.*)\n((?:.*\n)*?)```", PAGE.read_text("utf-8")
-    )
-    command = command.replace("certs/", f"{stack.certs}/").replace(
-        "localhost:8443", gateway.address
-    )
+    [step] = steps_of(PAGE)
+    command = step.command.removeprefix("./scripts/doctor ")
+    command = command.replace("certs/", f"{stack.certs}/")
+    command = command.replace("localhost:8443", gateway.address)
     out = io.StringIO()
     with redirect_stdout(out):
         assert main(command.split()) == 0
-    assert excerpt(shown) == excerpt(out.getvalue())
-    assert "ChangeCipherSpec" not in shown
+    assert excerpt(step.output) == excerpt(out.getvalue())
+    assert "ChangeCipherSpec" not in step.output
