@@ -91,10 +91,11 @@ def is_issued_by(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
     return True
 
 
-def check_leaf(certificate: x509.Certificate) -> None:
-    """Require that the certificate may not sign others (X509-SVID specification, section 5.2).
+def check_leaf(certificate: x509.Certificate, *roles: Role) -> SpiffeId:
+    """Return whose certificate it is; require that it is for `roles`, and may sign no others.
 
-    Raises `CertificateError`.
+    The last is section 5.2 of the X509-SVID specification. Raises `CertificateError`, or
+    `SpiffeIdError`.
     """
     for extension in certificate.extensions:
         match extension.value:
@@ -104,3 +105,6 @@ def check_leaf(certificate: x509.Certificate) -> None:
                 raise CertificateError(
                     "The certificate may sign certificates or revocation lists: a leaf may not."
                 )
+    for role in roles:
+        check_purpose(certificate, role)
+    return spiffe_id_of(certificate)

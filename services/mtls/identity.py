@@ -13,17 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mtls.certificates import (
-    CertificateError,
-    Role,
-    check_leaf,
-    check_purpose,
-    is_issued_by,
-    spiffe_id_of,
-)
+from mtls.certificates import Role, check_leaf, is_issued_by
 from mtls.errors import MtlsError
 from mtls.revocation import REVOKED, RevocationError, Revocations
-from mtls.spiffe import SpiffeId, SpiffeIdError
+from mtls.spiffe import SpiffeId
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -111,11 +104,11 @@ def load_identity(
             "first, then the issuing CA; put the key beside the leaf that it belongs to."
         )
     best = _best_path(path, ca_path, given, roots, now)
-    _check_says_who_it_is(path, leaf, roles)
+    spiffe_id = _check_leaf(path, leaf, roles)
     # In order, the leaf first; what else was given may help a peer that trusts another root.
     chain = [each for each in dict.fromkeys([*best, *given]) if each not in roots]
     return Identity(
-        spiffe_id_of(leaf),
+        spiffe_id,
         leaf,
         _pem_of(chain),
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
@@ -275,13 +268,10 @@ def _fault_of_dates(certificates: list[x509.Certificate], now: dt.datetime) -> s
     return ""
 
 
-def _check_says_who_it_is(path: Path, leaf: x509.Certificate, roles: frozenset[Role]) -> None:
+def _check_leaf(path: Path, leaf: x509.Certificate, roles: frozenset[Role]) -> SpiffeId:
     try:
-        check_leaf(leaf)
-        for role in roles:
-            check_purpose(leaf, role)
-        spiffe_id_of(leaf)
-    except (CertificateError, SpiffeIdError) as error:
+        return check_leaf(leaf, *roles)
+    except MtlsError as error:
         raise IdentityError(f"{path}: {error} Have it issued again.") from error
     except Exception as error:  # the parser has many errors
         raise IdentityError(

@@ -15,19 +15,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from mtls.certificates import (
-    CertificateError,
-    CertificateId,
-    Role,
-    certificate_id_of,
-    check_leaf,
-    check_purpose,
-    is_issued_by,
-    spiffe_id_of,
-)
+from mtls.certificates import CertificateId, Role, certificate_id_of, check_leaf, is_issued_by
 from mtls.errors import MtlsError
 from mtls.refusals import Reason
-from mtls.spiffe import SpiffeId, SpiffeIdError
+from mtls.spiffe import SpiffeId
 
 from cryptography import x509
 
@@ -87,32 +78,30 @@ class Peer:
         date nobody is let in, as in OpenSSL.
         """
         now = time.time() if now is None else now
+        revocations = identity.revocations
         if now > self.expires_at:
-            raise NoLongerValid(
-                self, Reason.EXPIRED, "Your certificate has expired: renew it, and connect again."
-            )
-        if (revocations := identity.revocations) is None:
+            reason = Reason.EXPIRED
+            text = "Your certificate has expired: renew it, and connect again."
+        elif revocations is None:
             return
-        if self.certificate_id in revocations.certificates:
-            raise NoLongerValid(
-                self,
-                Reason.REVOKED,
-                "Your certificate was revoked: have another issued, and connect again.",
-            )
-        if now > revocations.ends_at:
-            raise NoLongerValid(
-                self,
-                Reason.NO_REVOCATION_LIST,
+        elif self.certificate_id in revocations.certificates:
+            reason = Reason.REVOKED
+            text = "Your certificate was revoked: have another issued, and connect again."
+        elif now > revocations.ends_at:
+            reason = Reason.NO_REVOCATION_LIST
+            text = (
                 "The server's revocation lists are out of date: until it has new ones, "
-                "it serves nobody.",
+                "it serves nobody."
             )
-        if not revocations.covers(self.certificate_id.issuer, self.issuer):
-            raise NoLongerValid(
-                self,
-                Reason.NO_REVOCATION_LIST,
+        elif not revocations.covers(self.certificate_id.issuer, self.issuer):
+            reason = Reason.NO_REVOCATION_LIST
+            text = (
                 "The server has no revocation list of your certificate's CA: until it has one, "
-                "it does not serve you.",
+                "it does not serve you."
             )
+        else:
+            return
+        raise NoLongerValid(self, reason, text)
 
 
 def peer_of_call(context: grpc.aio.ServicerContext[Any, Any]) -> Peer:
@@ -139,33 +128,28 @@ def peer_of_request(request: web.Request | asyncio.StreamWriter | asyncio.BaseTr
 # A certificate is parsed once, not once per call. TLS has verified it when the connection was made.
 @lru_cache(maxsize=1024)
 def _peer_from_pem(pem: bytes, chain: bytes = b"") -> Peer:
-    return _parsed(lambda: _peer_from(x509.load_pem_x509_certificate(pem), chain))
+    return _peer_from(x509.load_pem_x509_certificate, pem, chain)
 
 
 @lru_cache(maxsize=1024)
 def _peer_from_der(der: bytes) -> Peer:
-    return _parsed(lambda: _peer_from(x509.load_der_x509_certificate(der)))
+    return _peer_from(x509.load_der_x509_certificate, der, b"")
 
 
-def _parsed(parse: Callable[[], Peer]) -> Peer:
-    """Parse a peer's certificate: what fails in it, whatever it is, is a `PeerError`."""
+def _peer_from(parse: Callable[[bytes], x509.Certificate], content: bytes, chain: bytes) -> Peer:
+    """Read a peer's certificate: what fails in it, whatever it is, is a `PeerError`."""
     try:
-        return parse()
-    except (CertificateError, SpiffeIdError) as error:
+        certificate = parse(content)
+        return Peer(
+            check_leaf(certificate, Role.CLIENT),
+            certificate_id_of(certificate),
+            certificate.not_valid_after_utc.timestamp(),
+            _issuer_of(certificate, chain),
+        )
+    except MtlsError as error:
         raise PeerError(str(error)) from error
     except Exception as error:  # the parser has many errors, and a TLS library may not look there
         raise PeerError("The certificate cannot be parsed: have it issued again.") from error
-
-
-def _peer_from(certificate: x509.Certificate, chain: bytes = b"") -> Peer:
-    check_leaf(certificate)
-    check_purpose(certificate, Role.CLIENT)
-    return Peer(
-        spiffe_id_of(certificate),
-        certificate_id_of(certificate),
-        certificate.not_valid_after_utc.timestamp(),
-        _issuer_of(certificate, chain),
-    )
 
 
 def _issuer_of(certificate: x509.Certificate, chain: bytes) -> x509.Certificate | None:
