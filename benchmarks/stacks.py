@@ -102,6 +102,21 @@ def fresh(
         )
 
 
+# All of the load comes from one client and at once; the limits for one identity would refuse it.
+_ROOM_FOR_ONE_CLIENT: Final = {
+    "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS": "1000",
+    "GATEWAY_MAX_REQUESTS": "4000",
+    "GATEWAY_MAX_UPLOADS": "4000",
+    "GATEWAY_MAX_DOWNLOADS": "4000",
+    "VIDEO_QUEUE_MAX_UPLOADS": "1000",
+    "VIDEO_QUEUE_MAX_UPLOADS_PER_IDENTITY": "1000",
+    "VIDEO_QUEUE_MAX_DOWNLOADS": "1000",
+    "VIDEO_QUEUE_MAX_DOWNLOADS_PER_IDENTITY": "1000",
+    "VIDEO_QUEUE_MAX_PENDING_PER_OWNER": "1000000",
+    "VIDEO_QUEUE_OWNER_QUOTA_BYTES": str(50 * 1024**3),
+}
+
+
 @contextmanager
 def our_queue(place: Place, options: list[str]) -> Iterator[Server]:
     """Run our queue, with `options` as a variant."""
@@ -121,7 +136,6 @@ def our_gateway(place: Place, queue: Server, options: list[str]) -> Iterator[Ser
         "GATEWAY_LISTEN": "127.0.0.1:0",
         "GATEWAY_IDENTITY": str(place.certs / "gateway"),
         "GATEWAY_QUEUE": queue.address,
-        "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS": "1000",  # all of the load comes from one
     }
     with _ours("gateway", options, variables, place.cores.front, place.folder) as server:
         yield server
@@ -134,7 +148,13 @@ def _ours(
     command = [sys.executable, "-m", module]
     if options:
         command = [sys.executable, "-m", "benchmarks.variants", module, *options]
-    settings = {"LOG_FORMAT": "json", "PYTHONPATH": _PYTHONPATH, **variables}
+    settings = {
+        "LOG_FORMAT": "json",
+        "PYTHONPATH": _PYTHONPATH,
+        "REVOCATION_LISTS": "optional",  # a row of its own tells what they cost
+        **_ROOM_FOR_ONE_CLIENT,
+        **variables,
+    }
     with serving(module, command, settings, core=core, folder=folder) as server:
         yield server
 

@@ -8,10 +8,15 @@ from mtls.certificates import CertificateId
 from mtls.peer import Peer
 from mtls.spiffe import SpiffeId
 
+from cryptography import x509
+
+# The name of the CA that has a revocation list: a peer of another would be refused.
+_ISSUER: Final = x509.Name.from_rfc4514_string("CN=video-demo.test issuing CA,O=video-demo.test")
+
 
 def _known_peer(name: str) -> Peer:
     spiffe_id = SpiffeId.parse(f"spiffe://video-demo.test/{name}")
-    return Peer(spiffe_id, CertificateId(b"", 0), expires_at=inf)
+    return Peer(spiffe_id, CertificateId(_ISSUER.public_bytes(), 0), expires_at=inf)
 
 
 # Who is at the other end where no certificate says it.
