@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping
@@ -59,20 +58,6 @@ class Project:
     log_format: str = "json"
     changes: tuple[str, ...] = ()
     """Files in the folder that change docker-compose.yml."""
-
-    def copy_checkout(self) -> None:
-        """Fill the folder with what git would: what is tracked, or new and not ignored."""
-        listing = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard", "-z"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        for name in filter(None, listing.split("\0")):
-            if (ROOT / name).is_file():
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, self.folder / name)
 
     def up(self) -> None:
         """Do what a person does first; returns when all is healthy."""
