@@ -22,6 +22,7 @@ from tests.compose.waiting import wait_for
 ROOT: Final = Path(__file__).resolve().parents[2]
 SERVERS: Final = ("video-queue", "gateway")
 SERVICES: Final = (*SERVERS, "transcoder")
+FREE_PORTS: Final = {"GATEWAY_PORT": "0", "FRONT_PORT": "0"}  # the engine takes what is free
 
 _COMMAND_SECONDS: Final = 600  # the first build fetches every wheel
 _REQUEST_SECONDS: Final = 30
@@ -75,8 +76,7 @@ class Project:
         return subprocess.run(
             ["docker", "compose", *files, "-p", self.name, *arguments],
             cwd=self.folder,
-            # Port 0: the engine takes one that is free.
-            env={**os.environ, "GATEWAY_PORT": "0", "LOG_FORMAT": self.log_format},
+            env={**os.environ, **FREE_PORTS, "LOG_FORMAT": self.log_format},
             timeout=_COMMAND_SECONDS,
             check=False,
             capture_output=True,
