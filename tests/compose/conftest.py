@@ -9,6 +9,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from tests.checkout import copy_checkout
 from tests.compose.fragile import fragile_project
 from tests.compose.neighbour import Neighbour, neighbour
 from tests.compose.project import Project
@@ -32,7 +33,7 @@ def engine() -> Iterator[docker.DockerClient]:
 @contextmanager
 def running_project(project: Project) -> Iterator[Project]:
     """Copy the checkout, bring it up, and leave nothing of it behind."""
-    project.copy_checkout()
+    copy_checkout(project.folder)
     try:
         project.up()
         yield project

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from tests.compose.waiting import wait_for
 ROOT: Final = Path(__file__).resolve().parents[2]
 SERVERS: Final = ("video-queue", "gateway")
 SERVICES: Final = (*SERVERS, "transcoder")
+FREE_PORTS: Final = {"GATEWAY_PORT": "0", "FRONT_PORT": "0"}  # the engine takes what is free
 
 _COMMAND_SECONDS: Final = 600  # the first build fetches every wheel
 _REQUEST_SECONDS: Final = 30
@@ -60,20 +60,6 @@ class Project:
     changes: tuple[str, ...] = ()
     """Files in the folder that change docker-compose.yml."""
 
-    def copy_checkout(self) -> None:
-        """Fill the folder with what git would: what is tracked, or new and not ignored."""
-        listing = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard", "-z"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        for name in filter(None, listing.split("\0")):
-            if (ROOT / name).is_file():
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, self.folder / name)
-
     def up(self) -> None:
         """Do what a person does first; returns when all is healthy."""
         self.compose("up", "--build", "--wait")
@@ -90,8 +76,7 @@ class Project:
         return subprocess.run(
             ["docker", "compose", *files, "-p", self.name, *arguments],
             cwd=self.folder,
-            # Port 0: the engine takes one that is free.
-            env={**os.environ, "GATEWAY_PORT": "0", "LOG_FORMAT": self.log_format},
+            env={**os.environ, **FREE_PORTS, "LOG_FORMAT": self.log_format},
             timeout=_COMMAND_SECONDS,
             check=False,
             capture_output=True,

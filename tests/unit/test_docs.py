@@ -22,10 +22,12 @@ CHECKED_BY: Final[Mapping[str, str]] = {
     "README.md": "tests/compose/test_readme_tells_the_truth.py",
     "docs/certificate-life.md": "tests/unit/pki/test_certificate_life.py",
     "docs/certificates-by-hand.md": "tests/examples/test_certificates_by_hand.py",
+    "docs/copy-it.md": "tests/examples/test_greeter.py",
     "docs/refusals-by-language.md": "tests/examples/test_matrix.py",
     "docs/what-can-go-wrong.md": "tests/failures/test_what_can_go_wrong.py",
     "docs/what-mutual-tls-is.md": "tests/mtls/test_doctor_shows_the_handshake.py",
     "examples/README.md": "tests/examples/test_readme.py",
+    "examples/greeter/README.md": "tests/compose/test_a_copy_of_the_greeter_refuses_strangers.py",
     "services/doctor/README.md": "tests/compose/test_doctor_inside_and_outside.py",
 }
 # And those that nothing runs, with the reason.
