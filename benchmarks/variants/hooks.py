@@ -11,7 +11,7 @@ from mtls import Observer
 
 import grpc.aio
 
-from benchmarks.variants.parts import UPLOADER, know_the_peer, replace
+from benchmarks.variants.parts import GATEWAY, UPLOADER, know_the_peer, replace
 
 
 def take_out(service: str) -> None:
@@ -36,6 +36,7 @@ def _bare_queue() -> None:
         return bare
 
     new_server = replace("grpc.aio", "server", server)
+    replace("video_queue.api.callers", "peer_of", lambda _context: GATEWAY)
 
 
 class _NoReports(Observer):
