@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mtls import Observer
+from mtls import PEER, Observer
 
 import grpc.aio
+from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from benchmarks.variants.parts import GATEWAY, UPLOADER, know_the_peer, replace
 
@@ -25,8 +27,15 @@ def take_out(service: str) -> None:
 
 
 def _bare_gateway() -> None:
-    replace("gateway.app", "protect", lambda *_, **__: None)
-    replace("gateway.videos.handlers", "_caller", lambda _request: UPLOADER.spiffe_id)
+    @web.middleware
+    async def take_as_known(request: web.Request, handler: Handler) -> web.StreamResponse:
+        request[PEER] = UPLOADER
+        return await handler(request)
+
+    def protect(app: web.Application, *_: Any, **__: Any) -> None:
+        app.middlewares.insert(0, take_as_known)
+
+    replace("gateway.app", "protect", protect)
 
 
 def _bare_queue() -> None:
