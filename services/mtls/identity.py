@@ -106,7 +106,9 @@ def load_identity(
     best = _best_path(path, ca_path, given, roots, now)
     spiffe_id = _check_leaf(path, leaf, roles)
     # In order, the leaf first; what else was given may help a peer that trusts another root.
-    chain = [each for each in dict.fromkeys([*best, *given]) if each not in roots]
+    # The leaf is always sent, be it among the roots by mistake: then a rehearsal says so.
+    issuers = [each for each in dict.fromkeys([*best, *given]) if each not in {leaf, *roots}]
+    chain = [leaf, *issuers]
     return Identity(
         spiffe_id,
         leaf,

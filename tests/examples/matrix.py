@@ -93,6 +93,7 @@ class Lab:
         server = self.servers[of_server, protocol]
         clients = self.clients[language]
         right = clients[f"{protocol}_client"]
+        served = _try(right, self.folders["right"], server)  # and so all is printed of its start
         refused, twins, says = {}, {}, {}
         for name in REFUSALS:
             client = clients[f"bare_{protocol}_client"] if name == "none" else right
@@ -101,7 +102,7 @@ class Lab:
             twins[name] = _try(right, self.folders["right"], server)
             says[name] = _listen(server, before, SPEAKING.get((of_server, protocol), {}).get(name))
         return Seen(
-            right=_try(right, self.folders["right"], server),
+            right=served,
             unlisted=_try(right, self.folders["unlisted"], server),
             refused=refused,
             twins=twins,

@@ -9,6 +9,7 @@ from typing import Final
 
 from mtls.certificates import Role
 from mtls.identity import IdentityError, load_identity
+from mtls.rehearsal import rehearse_client
 
 from tests.failures.clients import CLIENTS, Said
 from tests.failures.lab import Arrange, Case, Lab, Server
@@ -106,8 +107,9 @@ def _why(event: Event) -> str:
 
 
 def _load(folder: Path) -> str:
+    """Load the files as a service does, which also rehearses a handshake with them."""
     try:
-        load_identity(folder, roles=frozenset({Role.CLIENT}))
+        rehearse_client(load_identity(folder, roles=frozenset({Role.CLIENT})))
     except IdentityError as error:
         return str(error)
     return ""

@@ -407,3 +407,14 @@ def test_a_certificate_that_cannot_be_parsed_is_an_error_of_ours(
         load_identity(folder, roles=BOTH)
     with pytest.raises(PeerError, match="cannot be parsed"):
         _peer_from_pem(chain_pem)
+
+
+def test_its_own_certificate_in_place_of_the_root_is_refused_with_a_reason(
+    folder: Path, issued: Issued
+) -> None:
+    leaf = issued.certificate.public_bytes(Encoding.PEM)
+    (folder / "ca-certificate.crt").write_bytes(leaf)
+    identity = load_identity(folder, roles=BOTH)
+    assert identity.chain_pem.startswith(leaf)
+    with pytest.raises(IdentityError, match="unable to get"):
+        rehearse_client(identity)
