@@ -68,14 +68,14 @@ def make_place(folder: Path) -> Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Knock:
+class Attempt:
     """How a connection ended: our own address, and our library's words (empty if it was served)."""
 
     peer: str
     words: str
 
 
-def knock(context: ssl.SSLContext, port: int) -> Knock:
+def attempt(context: ssl.SSLContext, port: int) -> Attempt:
     """Connect, say something and read one byte."""
     with socket.create_connection(("127.0.0.1", port), _TIMEOUT_SECONDS) as plain:
         host, own_port = plain.getsockname()
@@ -87,7 +87,7 @@ def knock(context: ssl.SSLContext, port: int) -> Knock:
                     words = "closed"
         except OSError as error:  # ssl.SSLError too
             words = str(error)
-    return Knock(f"{host}:{own_port}", words)
+    return Attempt(f"{host}:{own_port}", words)
 
 
 class Echo(asyncio.Protocol):

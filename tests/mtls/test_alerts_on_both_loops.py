@@ -26,7 +26,7 @@ from mtls.reporting.presented import Presented
 import pytest
 from structlog.testing import capture_logs
 
-from tests.mtls.in_process import LOOPS, Echo, Knock, Place, Run, knock, make_place
+from tests.mtls.in_process import LOOPS, Attempt, Echo, Place, Run, attempt, make_place
 from tests.mtls.servers import ALERTS
 
 REFUSALS: Final = 50
@@ -75,11 +75,11 @@ async def served(place: Place, observer: Observer) -> AsyncIterator[int]:
         yield address.port
 
 
-async def knock_often(context: ssl.SSLContext, port: int, times: int) -> list[Knock]:
-    def knocks() -> list[Knock]:
-        return [knock(context, port) for _ in range(times)]
+async def attempt_often(context: ssl.SSLContext, port: int, times: int) -> list[Attempt]:
+    def attempts() -> list[Attempt]:
+        return [attempt(context, port) for _ in range(times)]
 
-    return await asyncio.to_thread(knocks)
+    return await asyncio.to_thread(attempts)
 
 
 @pytest.mark.parametrize("reason", TLS_ALERTS)
@@ -88,16 +88,16 @@ def test_each_refusal_sends_its_alert_and_is_reported_once(
 ) -> None:
     observer = Refusals()
 
-    async def refuse() -> list[Knock]:
+    async def refuse() -> list[Attempt]:
         async with served(place, observer) as port:
-            [honest] = await knock_often(place.served, port, 1)
+            [honest] = await attempt_often(place.served, port, 1)
             assert honest.words == ""
-            return await knock_often(place.refused[reason], port, REFUSALS)
+            return await attempt_often(place.refused[reason], port, REFUSALS)
 
-    knocks: list[Knock] = run(refuse())
-    assert [found.words for found in knocks if TLS_ALERTS[reason] not in found.words] == []
+    attempts: list[Attempt] = run(refuse())
+    assert [found.words for found in attempts if TLS_ALERTS[reason] not in found.words] == []
     assert [refusal.reason.value for refusal in observer.found] == [reason] * REFUSALS
-    assert [refusal.peer for refusal in observer.found] == [found.peer for found in knocks]
+    assert [refusal.peer for refusal in observer.found] == [found.peer for found in attempts]
     presented = {Presented.parse(refusal.presented) for refusal in observer.found}
     if reason in WITHOUT_CERTIFICATE:
         assert presented == {None}
@@ -173,7 +173,7 @@ class RawClient:
 
 async def until_served(context: ssl.SSLContext, port: int) -> None:
     """Connect again and again: a listener with one connection serves when that one is closed."""
-    while (await knock_often(context, port, 1))[0].words:
+    while (await attempt_often(context, port, 1))[0].words:
         pass
 
 
@@ -300,7 +300,7 @@ def test_a_refused_connection_is_forgotten_at_once(
 
     async def refuse() -> None:
         async with served(place, Refusals()) as port:
-            await knock_often(place.refused["expired"], port, REFUSALS)
+            await attempt_often(place.refused["expired"], port, REFUSALS)
 
     gc.disable()
     try:
@@ -323,7 +323,7 @@ def test_an_accepted_connection_goes_on_unwatched(place: Place, run: Run) -> Non
     async def serve() -> tuple[object, bytes]:
         source = IdentitySource(place.identity, Reporter())
         async with accepting(Keep, "127.0.0.1:0", source) as address:
-            await knock_often(place.served, address.port, 1)
+            await attempt_often(place.served, address.port, 1)
             connection = accepted[0].get_extra_info("ssl_object")
             return connection.context._msg_callback, connection.presented  # noqa: SLF001
 
@@ -345,15 +345,15 @@ def stock_context(place: Place) -> ssl.SSLContext:
 
 
 def test_without_our_help_a_refused_client_is_told_nothing(place: Place, run: Run) -> None:
-    async def refuse() -> list[Knock]:
+    async def refuse() -> list[Attempt]:
         server = await stock_server(stock_context(place))
         async with server:
-            return await knock_often(
+            return await attempt_often(
                 place.refused["expired"], server.sockets[0].getsockname()[1], 10
             )
 
-    knocks: list[Knock] = run(refuse())
-    alerts = [found.words for found in knocks if "ALERT" in found.words]
+    attempts: list[Attempt] = run(refuse())
+    alerts = [found.words for found in attempts if "ALERT" in found.words]
     assert not alerts, (
         f"This event loop sends TLS alerts by itself now (python/cpython#98078): {alerts[0]}. "
         "If the other loop and the oldest Python that we support do so too, take out of "
@@ -378,7 +378,7 @@ def test_public_api_does_not_show_a_refused_certificate(place: Place) -> None:
         context.sslobject_class = Curious
         server = await stock_server(context)
         async with server:
-            await knock_often(place.refused["expired"], server.sockets[0].getsockname()[1], 1)
+            await attempt_often(place.refused["expired"], server.sockets[0].getsockname()[1], 1)
 
     asyncio.run(refuse())
     assert chains == [[]], (
