@@ -6,6 +6,8 @@ import mtls  # noqa: F401  before any test module imports grpc
 
 import hypothesis
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # Nothing is called here but this machine, and gRPC obeys a proxy without a word.
 for _name in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "no_proxy"):
@@ -17,9 +19,12 @@ hypothesis.settings.register_profile("without-deadline", deadline=None)
 hypothesis.settings.load_profile("without-deadline")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "compose" if "/compose/" in file else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """Two files run side by side; of the tests of the containers, which share a stack, none do."""
-    for item in items:
-        is_of_containers = "compose" in item.path.parts
-        group = "compose" if is_of_containers else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    return _ByFile(config, log)
