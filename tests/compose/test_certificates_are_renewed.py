@@ -52,9 +52,7 @@ def test_whoever_works_in_the_folder_does_so_alone(project: Project) -> None:
     with locked(project.folder / "certs"):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stderr
-        assert (
-            b"Another run is at work in /certs; waiting for its end." in process.stderr.readline()
-        )
+        assert b"Another run holds /certs; waiting for its end." in process.stderr.readline()
         assert process.poll() is None
     output, _ = process.communicate(timeout=60)
     assert output.startswith(b"Nothing to do: ")
