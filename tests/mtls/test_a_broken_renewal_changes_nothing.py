@@ -79,7 +79,7 @@ def lists_out_of_date(folder: Path, authority: Authority, _name: str) -> None:
         (somebody_else, "The folder now holds spiffe://video-demo.test/somebody-else"),
         (of_another_ca, "does not lead to ca-certificate.crt"),
         (gone, "ca-certificate.crt cannot be read"),
-        (lists_gone, "The revocation lists have gone"),
+        (lists_gone, "revoked.crl is missing, and revocation lists are required"),
         (lists_out_of_date, "a newer list was due at"),
     ],
 )
