@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 
 from mtls.certificates import OP_NO_RX_CERTIFICATE_COMPRESSION
-from mtls.identity import Identity
+from mtls.identity import Identity, IdentityError
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -65,7 +65,13 @@ def _context(
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.load_verify_locations(cadata=identity.ca_pem.decode("ascii"))
     with pem_path(chain_pem) as chain, pem_path(key_pem) as key:
-        context.load_cert_chain(chain, key)
+        try:
+            context.load_cert_chain(chain, key)
+        except ssl.SSLError as error:
+            raise IdentityError(
+                f"OpenSSL does not take the certificate ({error.reason}): have it issued again, "
+                "with a key that is long enough (ECDSA P-256, RSA of 2,048 bits)."
+            ) from error
     if identity.revocations:
         # The peer's issuer must have a list that is up to date, and the peer must not be on it. The
         # issuing CAs are not looked up: only the root could revoke them, and its key is offline.
