@@ -58,13 +58,15 @@ class Peer:
     """An authenticated peer, and the certificate that it has shown.
 
     `expires_at` is in seconds since 1970: it is compared with the clock in every call. `issuer` is
-    the certificate of the CA that signed it, where the stack shows it: gRPC does.
+    the certificate of the CA that signed it, where the stack shows it: gRPC does. `was_listed` says
+    that TLS has found a list of that CA in the handshake: OpenSSL does, gRPC's library has none.
     """
 
     spiffe_id: SpiffeId
     certificate_id: CertificateId
     expires_at: float
     issuer: x509.Certificate | None = field(default=None, repr=False, compare=False)
+    was_listed: bool = field(default=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -93,7 +95,10 @@ class Peer:
                 "The server's revocation lists are out of date: until it has new ones, "
                 "it serves nobody."
             )
-        elif not revocations.covers(self.certificate_id.issuer, self.issuer):
+        elif not self.was_listed and not revocations.covers(
+            self.certificate_id.issuer, self.issuer
+        ):
+            # Over HTTP the list of a CA that is replaced goes while its connections are still open.
             reason = Reason.NO_REVOCATION_LIST
             text = (
                 "The server has no revocation list of your certificate's CA: until it has one, "
@@ -128,15 +133,17 @@ def peer_of_request(request: web.Request | asyncio.StreamWriter | asyncio.BaseTr
 # A certificate is parsed once, not once per call. TLS has verified it when the connection was made.
 @lru_cache(maxsize=1024)
 def _peer_from_pem(pem: bytes, chain: bytes = b"") -> Peer:
-    return _peer_from(x509.load_pem_x509_certificate, pem, chain)
+    return _peer_from(x509.load_pem_x509_certificate, pem, chain, was_listed=False)
 
 
 @lru_cache(maxsize=1024)
 def _peer_from_der(der: bytes) -> Peer:
-    return _peer_from(x509.load_der_x509_certificate, der, b"")
+    return _peer_from(x509.load_der_x509_certificate, der, b"", was_listed=True)
 
 
-def _peer_from(parse: Callable[[bytes], x509.Certificate], content: bytes, chain: bytes) -> Peer:
+def _peer_from(
+    parse: Callable[[bytes], x509.Certificate], content: bytes, chain: bytes, *, was_listed: bool
+) -> Peer:
     """Read a peer's certificate: what fails in it, whatever it is, is a `PeerError`."""
     try:
         certificate = parse(content)
@@ -145,6 +152,7 @@ def _peer_from(parse: Callable[[bytes], x509.Certificate], content: bytes, chain
             certificate_id_of(certificate),
             certificate.not_valid_after_utc.timestamp(),
             _issuer_of(certificate, chain),
+            was_listed,
         )
     except MtlsError as error:
         raise PeerError(str(error)) from error
