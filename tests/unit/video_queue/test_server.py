@@ -146,6 +146,7 @@ async def test_at_the_end_calls_finish_and_watchers_are_sent_away(
         assert (await is_healthy.read()).status == SERVING
         under_way = gateway.Upload(metadata=FOR_OWNER)
         await under_way.write(parts()[0])
+        assert (await under_way.initial_metadata()).get("go-ahead")  # it has begun there
 
         stopping.set()
         assert (await is_healthy.read()).status == NOT_SERVING

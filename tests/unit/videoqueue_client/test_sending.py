@@ -23,7 +23,7 @@ from videoqueue_client.sending import QueueStalled, send_file
 METADATA = api.UploadMetadata(title="Holiday")
 CHUNK = b"x" * 250_000
 CHUNKS = 40
-SECONDS = 20.0
+SECONDS = 60.0
 REFUSAL = grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
