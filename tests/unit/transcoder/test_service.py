@@ -80,6 +80,7 @@ async def test_a_video_becomes_renditions_and_a_thumbnail(
     assert queue.published[0].content[4:8] == b"ftyp"
     assert queue.published[-1].content.startswith(b"\xff\xd8")
     assert [event["event"] for event in events_in(words)] == [
+        "identity.loaded",
         "sandbox.ready",
         "worker.started",
         "queue.reached",
