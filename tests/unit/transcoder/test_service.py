@@ -194,7 +194,7 @@ async def test_without_landlock_it_does_not_start_and_says_what_to_do(
     async with started(variables, "-c", WITHOUT_LANDLOCK) as process:
         code, words = await ended(process)
     assert code == 1
-    [event] = events_in(words)
+    _loaded, event = events_in(words)
     assert event["event"] == "worker.cannot_start"
     assert "Landlock: none" in event["reason"]
     assert "TRANSCODER_LET_VIDEOS_READ_THE_KEY=yes" in event["reason"]
