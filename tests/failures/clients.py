@@ -152,6 +152,7 @@ async def ask_openssl(client: Client, http: str, _: str) -> Said:
     if client.certificate:
         command += ["-cert", client.certificate, "-key", client.key]
         command += ["-cert_chain", client.certificate]  # -cert sends the leaf, and no more
+        command += ["-pass", "pass:"]  # nobody is there to type one
     command.append("-tls1_2" if client.only_tls_1_2 else "-tls1_3")
     try:
         ended = await _run(command, client, _REQUEST)

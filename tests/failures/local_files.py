@@ -1,5 +1,6 @@
 """Group 3: the files on your own machine."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,7 +62,11 @@ def _other_key(folder: Path, ours: Authority) -> None:
 def _encrypt(folder: Path, _: Authority) -> None:
     key = load_pem_private_key((folder / _KEY).read_bytes(), None)
     encryption = BestAvailableEncryption(b"secret")
-    _write(folder, key=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    said = ""
+    while "bad decrypt" not in said:  # the padding shows it, but for one wrong password in 256
+        _write(folder, key=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+        command = ["openssl", "pkey", "-in", str(folder / _KEY), "-passin", "pass:"]
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 
 def _open_to_others(folder: Path, _: Authority) -> None:

@@ -25,6 +25,7 @@ from video_queue.domain.capacity import Capacity, Pool
 from video_queue.domain.errors import TooManyCalls
 from video_queue.storage.open_files import StoredFile
 from videoqueue_api.v1 import video_queue_pb2 as api
+from videoqueue_client.sending import send_file
 
 FOR_ANOTHER = (("on-behalf-of", "spiffe://video-demo.test/console"),)
 FOR_A_THIRD = (("on-behalf-of", "spiffe://video-demo.test/client/viewer"),)
@@ -75,11 +76,24 @@ async def watch(gateway: Any, on_behalf_of: Any) -> Any:
 
 
 async def begin_upload(gateway: Any, on_behalf_of: Any) -> Any:
+    begun = asyncio.Event()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        begun.set()
+        await asyncio.Event().wait()
+        yield b""
+
     call = gateway.Upload(metadata=on_behalf_of)
-    await call.write(parts(b"x")[0])
-    if "go-ahead" not in await call.initial_metadata():
-        await call  # which was refused
-    return call
+    metadata = parts(b"x")[0].metadata
+    sending = asyncio.create_task(
+        send_file(call, api.UploadRequest, metadata, chunks(), go_ahead_seconds=9, step_seconds=9)
+    )
+    go_ahead = asyncio.create_task(begun.wait())
+    await asyncio.wait((sending, go_ahead), return_when=asyncio.FIRST_COMPLETED)
+    if not begun.is_set():
+        go_ahead.cancel()
+        await sending  # which was refused
+    return sending
 
 
 async def download(gateway: Any, on_behalf_of: Any) -> Any:
