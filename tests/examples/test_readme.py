@@ -20,14 +20,16 @@ FILES["go"] = "go/http-server/main.go"
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_its_lines_are_in_the_examples(language: str) -> None:
-    code = (EXAMPLES / FILES[language]).read_text()
-    shown = "".join(block.text for block in blocks_of(PAGE, language))
-    lines = [line.strip() for line in shown.splitlines()]
-    assert len(lines) >= 4
-    for line in lines:
-        assert line in code, line
+    """The last block of a language is of gRPC."""
+    http = (EXAMPLES / FILES[language]).read_text()
+    grpc = (EXAMPLES / FILES[language].replace("http", "grpc")).read_text()
+    *decisions, last = blocks_of(PAGE, language)
+    assert len(decisions) == 4
+    for block, code in [*((block, http) for block in decisions), (last, grpc)]:
+        for line in block.text.splitlines():
+            assert line.strip() in code, line
     # The other server of the language differs in what its library wants, and not in this.
-    assert lines[-1] in (EXAMPLES / FILES[language].replace("http", "grpc")).read_text()
+    assert decisions[-1].text.strip() in grpc
 
 
 def test_its_commands_print_what_it_says(tmp_path: Path) -> None:
