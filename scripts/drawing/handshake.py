@@ -65,9 +65,9 @@ def recorded(page: str) -> Sequence[Step]:
     encrypted = False
     for line in printed.splitlines():
         if match := _TITLE.fullmatch(line):
-            steps.append(Step(*match.groups()))
+            steps.append(Step(match[1], match[2]))
         elif match := _SENT.fullmatch(line):
-            steps[-1].messages.append(Message(*match.groups(), encrypted=encrypted))
+            steps[-1].messages.append(Message(match[1], match[2], match[3], encrypted))
         elif "everything is encrypted" in line:
             encrypted = True
         elif re.match(r" {3}\S", line):

@@ -44,6 +44,8 @@ MADE: Final = frozenset({"docs/refusals-by-language.md", "docs/what-can-go-wrong
 INDENTED: Final = re.compile(r"^\n((?: {4}.*\n)+)", re.MULTILINE)
 DRAWN: Final = re.compile("[─└]")
 MAX_COURSE_LINES: Final = 200
+RFC: Final = re.compile(r"\bRFC (\d+)")
+ISSUE: Final = re.compile(r"\b[\w-]+/[\w.-]+#(\d+)")
 MAX_CORE_FILES, MAX_READING_LINES, MAX_README_LINES = 20, 700, 110
 
 
@@ -68,6 +70,16 @@ def test_every_link_to_this_repository_resolves(page: Path) -> None:
         if not target.exists() or (anchor and anchor not in anchors(target)):
             broken.append(link)
     assert not broken
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if name_of(page) not in MADE], ids=name_of)
+def test_what_a_page_cites_can_be_looked_up(page: Path) -> None:
+    """An RFC or an issue that it names has, somewhere on the page, a link."""
+    text = page.read_text("utf-8")
+    links = " ".join(link for link in LINK.findall(text) if "://" in link)
+    rfcs = {number for number in RFC.findall(text) if f"rfc{number}" not in links}
+    issues = {number for number in ISSUE.findall(LINK.sub("]", text)) if f"/{number}" not in links}
+    assert not rfcs | issues
 
 
 def test_the_way_in_is_short() -> None:
