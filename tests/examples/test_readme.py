@@ -24,7 +24,7 @@ def test_its_lines_are_in_the_examples(language: str) -> None:
     http = (EXAMPLES / FILES[language]).read_text()
     grpc = (EXAMPLES / FILES[language].replace("http", "grpc")).read_text()
     *decisions, last = blocks_of(PAGE, language)
-    assert len(decisions) == 4
+    assert len(decisions) == 3
     for block, code in [*((block, http) for block in decisions), (last, grpc)]:
         for line in block.text.splitlines():
             assert line.strip() in code, line
