@@ -108,7 +108,7 @@ def _check_is_new(changes: Changes, service: Service) -> None:
     if there:
         shown = ", ".join(there[:4]) + (f" and {len(there) - 4} files more" if there[4:] else "")
         raise ScaffoldError(
-            f"There is a {service.name} already: {shown}. Choose another name, or remove what is "
+            f"{service.name} is there already: {shown}. Choose another name, or remove what is "
             "there: scripts/new_service --remove takes out what it has made."
         )
 
@@ -141,8 +141,8 @@ def _files_of(root: Path, service: Service) -> list[str]:
         f"tests/unit/{module}",
     )
     found = [file for folder in folders for file in (root / folder).rglob("*") if file.is_file()]
-    found += (root / "tests/mtls").glob(f"test_{module}_[cr]*.py")
-    paths = (file.relative_to(root) for file in found)
+    found += [root / path for path, _ in _tests(service) if (root / path).is_file()]
+    paths = {file.relative_to(root) for file in found}
     return sorted(path.as_posix() for path in paths if "__pycache__" not in path.parts)
 
 
