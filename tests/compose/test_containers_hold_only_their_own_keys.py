@@ -12,7 +12,7 @@ from docker.models.containers import Container
 from demo_identities import IDENTITIES
 from tests.compose.neighbour import neighbour
 from tests.compose.programs import program, run
-from tests.compose.project import SERVICES, Project, identities_of
+from tests.compose.project import SERVICES, Project
 from tests.compose.public_keys import PUBLIC_KEYS
 
 ROOT, ISSUING = "ca/1/ca-certificate.crt", "ca/1/issuing-certificate.crt"
@@ -59,10 +59,8 @@ def keys_in(project: Project, container: Container) -> set[str]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_container_holds_its_own_key_and_the_queue_that_of_the_probe(
-    project: Project, service: str
-) -> None:
-    assert keys_in(project, project.container(service)) == identities_of(service)
+def test_container_holds_its_own_key_alone(project: Project, service: str) -> None:
+    assert keys_in(project, project.container(service)) == {service}
 
 
 def test_the_search_finds_every_key_where_all_are(project: Project) -> None:
@@ -87,4 +85,4 @@ def test_no_other_folder_of_certificates_is_mounted(project: Project, service: s
         for mount in project.container(service).attrs["Mounts"]
         if mount["Type"] == "bind"
     }
-    assert mounts == {(str(certs / name), False) for name in identities_of(service)}
+    assert mounts == {(str(certs / service), False)}
