@@ -135,7 +135,7 @@ def page() -> str:
     for package, heading in _SECTIONS.items():
         parts.append(f"{heading}\n")
         for name in public_names(package):
-            parts.append(f"### {name.name}\n\n    {name.signature}\n\n{name.text}\n")
+            parts.append(f"### {name.name}\n\n`{name.signature}`\n\n{name.text}\n")
             described = [member for member in name.members if member.name != "__init__"]
             parts += [_line(member) for member in described]
             parts += [""] if described else []

@@ -11,7 +11,6 @@ import pytest
 from tests.pages import PAGES, ROOT, blocks_of
 
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
-<<<<<<< HEAD
 # Each page with fenced commands, output or code, and the tests that run or compare all of it. A
 # block that nothing runs says why on the page, `<!-- not run: ... -->`: see tests/pages.py.
 CHECKED_BY: Final[Mapping[str, tuple[str, ...]]] = {
@@ -19,7 +18,7 @@ CHECKED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "docs/ca-life.md": ("tests/unit/pki/test_certificate_life.py",),
     "docs/certificate-life.md": ("tests/unit/pki/test_certificate_life.py",),
     "docs/certificates-by-hand.md": ("tests/examples/test_certificates_by_hand.py",),
-    "docs/copy-it.md": ("tests/examples/greeter_copy.py",),
+    "docs/copy-it.md": ("tests/examples/test_new_system.py",),
     "docs/refusals-by-language.md": ("tests/examples/page.py",),
     "docs/the-usual-tutorial.md": (
         "tests/examples/test_certificates_by_hand.py",
@@ -32,35 +31,16 @@ CHECKED_BY: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/examples/test_readme.py",
         "tests/examples/test_gateway_clients.py",
     ),
-    "examples/greeter/README.md": (
-        "tests/compose/test_a_copy_of_the_greeter_refuses_strangers.py",
-    ),
+    "examples/greeter/README.md": ("tests/compose/test_systems_to_copy_refuse_strangers.py",),
+    "examples/library/README.md": ("tests/mtls/test_readmes_of_the_services.py",),
     "services/doctor/README.md": ("tests/compose/test_doctor_inside_and_outside.py",),
     "services/gateway/README.md": ("tests/mtls/test_readmes_of_the_services.py",),
-    "services/mtls/README.md": ("tests/mtls/test_readmes_of_the_services.py",),
     "services/video_queue/README.md": ("tests/mtls/test_readmes_of_the_services.py",),
-=======
-FENCE: Final = re.compile(r"^```\w", re.MULTILINE)
-# Each page with fenced commands, output or code, and the test that runs or compares all of it.
-CHECKED_BY: Final[Mapping[str, str]] = {
-    "README.md": "tests/compose/test_readme_tells_the_truth.py",
-    "docs/certificate-life.md": "tests/unit/pki/test_certificate_life.py",
-    "docs/certificates-by-hand.md": "tests/examples/test_certificates_by_hand.py",
-    "docs/copy-it.md": "tests/examples/test_new_system.py",
-    "docs/refusals-by-language.md": "tests/examples/test_matrix.py",
-    "docs/what-can-go-wrong.md": "tests/failures/test_what_can_go_wrong.py",
-    "docs/what-mutual-tls-is.md": "tests/mtls/test_doctor_shows_the_handshake.py",
-    "examples/README.md": "tests/examples/test_readme.py",
-    "examples/greeter/README.md": "tests/compose/test_systems_to_copy_refuse_strangers.py",
-    "services/doctor/README.md": "tests/compose/test_doctor_inside_and_outside.py",
-}
-# And those that nothing runs, with the reason.
-NOT_RUN: Final[Mapping[str, str]] = {
-    "services/mtls/README.md": "a part of a configuration of Prometheus, which is not installed",
->>>>>>> 1a3223b (scripts/new_system, services/mtls as a package, its public names; tests of all (not yet run in full))
 }
 # Made by a program, and compared with what it makes now.
-MADE: Final = frozenset({"docs/refusals-by-language.md", "docs/what-can-go-wrong.md"})
+MADE: Final = frozenset(
+    {"docs/mtls-api.md", "docs/refusals-by-language.md", "docs/what-can-go-wrong.md"}
+)
 INDENTED: Final = re.compile(r"^\n((?: {4}.*\n)+)", re.MULTILINE)
 DRAWN: Final = re.compile("[─└]")
 MAX_COURSE_LINES: Final = 200
