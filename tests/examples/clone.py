@@ -12,6 +12,7 @@ from typing import Final
 from tests.checkout import copy_checkout
 from tests.examples.lent_venv import lend_venv
 
+_OURS: Final = ("PYTHON", "PYTEST_", "COV_", "COVERAGE_")
 _LEND: Final = Path(__file__).with_name("lent_venv.py")
 
 
@@ -28,9 +29,9 @@ class Clone:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of a shell there."""
-        own = {"HOME": str(self.home), "PYTHONPATH": "", "PYTEST_ADDOPTS": "-p no:cacheprovider"}
-        return {**os.environ, **own}
+        """The variables of a shell there, without those of the tests that run here."""
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(_OURS)}
+        return {**kept, "HOME": str(self.home)}
 
     def run(self, *command: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone, or in another folder."""
