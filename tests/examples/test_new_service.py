@@ -30,7 +30,7 @@ WRONG: Final = {
     "clerk --kind http --calls video-queue": "no gRPC service that new_service has made",
     "clerk --kind http --calls alone": "it serves no gRPC",
     "alone --kind http": "is there already",
-    "left --kind grpc": "is there already: services/left/half.py",
+    "left --kind grpc": "is there already: services/left/notes",
     "--remove gateway": "has not made 'gateway'",
     "--remove b": "calls b: remove that first",
     "clerk": "give --kind",
@@ -46,7 +46,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
         first = told.partition("Edit first:\n")[2].splitlines()[0].strip()
         assert (clone.folder / first).is_file()
     (clone.folder / "services/left").mkdir()
-    (clone.folder / "services/left/half.py").write_text('"""Half of a service."""\n')
+    (clone.folder / "services/left/notes").write_text("Half of a service.\n")
     return clone
 
 
@@ -106,7 +106,7 @@ def test_work_that_git_does_not_have_is_not_removed(clone: Clone) -> None:
 
 def test_what_is_removed_leaves_no_trace(clone: Clone) -> None:
     """The last of the tests here: nothing is left for others."""
-    (clone.folder / "services/left/half.py").unlink()
+    (clone.folder / "services/left/notes").unlink()
     for name in reversed(MADE):
         assert name in clone.changes()
         clone.succeed("scripts/new_service", "--remove", name)
