@@ -8,7 +8,7 @@ from mtls.errors import MtlsError
 from mtls.peer import Peer
 
 Allowed = Mapping[str, AbstractSet[str]]
-"""For each action the names that may do it, such as `{"GET /videos": {"client/viewer"}}`."""
+"""For each action the names that may do it, such as `{"GET /hello": {"client/alice"}}`."""
 
 
 class Denied(MtlsError):
