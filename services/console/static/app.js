@@ -146,7 +146,7 @@ function serverText(server) {
   if (server.accepted) {
     return h("span", { class: "server" }, h("span", { class: "sign" }, "✓"), name, ` accepts us`);
   }
-  return h("span", { class: "server", title: server.fix }, "✗", name, ` does not: ${server.error}`);
+  return h("span", { class: "server", title: server.fix }, h("span", { class: "sign bad" }, "✗"), name, ` does not: ${server.error}`);
 }
 
 function drawAge() {
