@@ -161,12 +161,12 @@ document.addEventListener("visibilitychange", () => document.hidden || look());
 
 // --- The theme: the system's, or the one that was chosen ---
 
-const THEMES = ["system", "light", "dark"];
+const THEMES = ["auto", "light", "dark"];
 const themeButton = document.getElementById("theme");
-let theme = localStorage.getItem("theme") ?? "system";
+let theme = localStorage.getItem("theme") ?? "auto";
 
 function drawTheme() {
-  if (theme === "system") delete document.documentElement.dataset.theme;
+  if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
   themeButton.textContent = `Theme: ${theme}`;
 }

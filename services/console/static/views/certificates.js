@@ -1,8 +1,7 @@
 // Certificates: a time line of every identity's, and what happens on new connections while they change.
 
-import { events } from "../api.js";
+import { Problem, events } from "../api.js";
 import { ago, badge, clock, code, duration, emptyState, errorState, facts, h, heading, s, shortName, skeleton } from "../ui.js";
-import { Problem } from "../api.js";
 
 const BEATS = 120;
 const LANES = [
@@ -178,7 +177,7 @@ function ticks(begin, end) {
   const found = [];
   for (let time = Math.ceil((begin - offset) / step) * step + offset; time < end; time += step) {
     const left = (100 * (time - begin)) / (end - begin);
-    if (left > 94) break;
+    if (left > 86) break;
     const moment = new Date(time);
     const text = step >= 86400000 ? moment.toLocaleDateString([], { day: "numeric", month: "short" }) : moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...(step < 60000 && { second: "2-digit" }), hour12: false });
     found.push([left, text]);

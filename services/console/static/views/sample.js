@@ -2,7 +2,7 @@
 
 import { h } from "../ui.js";
 
-const [WIDTH, HEIGHT, FRAMES, SECONDS] = [640, 360, 25, 4];
+const [WIDTH, HEIGHT, FRAMES, SECONDS] = [1280, 720, 25, 4];
 const KINDS = ["video/webm;codecs=vp8", "video/webm;codecs=vp9", "video/webm", "video/mp4"];
 const BARS = ["#c8c8c8", "#c8c800", "#00c8c8", "#00c800", "#c800c8", "#c80000", "#0000c8"];
 
@@ -16,7 +16,7 @@ export async function recordSample(place, signal) {
   const canvas = h("canvas", { width: WIDTH, height: HEIGHT, role: "img", "aria-label": "The test picture that is recorded" });
   const line = h("p", { class: "small muted num" });
   place.replaceChildren(canvas, line);
-  const recorder = new MediaRecorder(canvas.captureStream(FRAMES), { mimeType: kind, videoBitsPerSecond: 1_500_000 });
+  const recorder = new MediaRecorder(canvas.captureStream(FRAMES), { mimeType: kind, videoBitsPerSecond: 4_000_000 });
   const parts = [];
   recorder.ondataavailable = (event) => parts.push(event.data);
   const stopped = new Promise((resolve) => (recorder.onstop = resolve));
@@ -48,12 +48,12 @@ function draw(canvas, seconds) {
     pen.fillRect(index * width, 0, width + 1, HEIGHT);
   });
   pen.fillStyle = "#101316";
-  pen.fillRect(0, HEIGHT - 96, WIDTH, 96);
+  pen.fillRect(0, HEIGHT - 192, WIDTH, 192);
   pen.fillStyle = "#ffffff";
-  const x = ((seconds * 160) % (WIDTH + 80)) - 80;
-  pen.fillRect(x, HEIGHT - 112, 80, 16);
-  pen.font = "600 44px sans-serif";
-  pen.fillText(new Date().toLocaleTimeString([], { hour12: false }), 24, HEIGHT - 34);
-  pen.font = "20px sans-serif";
-  pen.fillText(`made in this browser · ${seconds.toFixed(2)} s`, 260, HEIGHT - 40);
+  const x = ((seconds * 320) % (WIDTH + 160)) - 160;
+  pen.fillRect(x, HEIGHT - 224, 160, 32);
+  pen.font = "600 88px sans-serif";
+  pen.fillText(new Date().toLocaleTimeString([], { hour12: false }), 48, HEIGHT - 68);
+  pen.font = "40px sans-serif";
+  pen.fillText(`made in this browser · ${seconds.toFixed(2)} s`, 520, HEIGHT - 80);
 }

@@ -1,4 +1,4 @@
-// Videos: upload, follow, watch and delete them; and the way of their bytes, hop by hop.
+// Videos: upload, follow, watch and delete them; and the path of their bytes, hop by hop.
 
 import { Problem, answerOf, events, get, remove } from "../api.js";
 import { ago, badge, bytes, clock, emptyState, errorState, facts, h, heading, shortName, skeleton } from "../ui.js";
@@ -25,7 +25,7 @@ export default {
     state = makeState(root, context);
     root.append(
       heading(
-        "Videos, and the way of their bytes",
+        "Videos, and the path of their bytes",
         "Every hop but the first is mutual TLS: both ends prove who they are before a byte of video moves.",
       ),
       state.player,
@@ -190,9 +190,9 @@ function makeCard(view, first) {
   const title = h("a", { href: `#/videos/${first.id}`, class: "title" }, first.title);
   const line = h("div", { class: "row" });
   const meta = h("p", { class: "small muted num" });
-  const way = h("p", { class: "way small" });
+  const path = h("p", { class: "path small" });
   const actions = h("div", { class: "row" });
-  card.element.append(picture, h("div", { class: "body" }, h("h3", {}, title), line, meta, way, actions));
+  card.element.append(picture, h("div", { class: "body" }, h("h3", {}, title), line, meta, path, actions));
 
   card.update = (video) => {
     card.video = video;
@@ -200,14 +200,14 @@ function makeCard(view, first) {
   };
   card.draw = () => {
     const { video } = card;
-    const key = JSON.stringify([video, view.me, wayOf(view, video).map((hop) => hop.state)]);
+    const key = JSON.stringify([video, view.me, seenOf(view)]);
     if (key === card.key) return; // nothing to see: nothing moves, and no focus is lost
     card.key = key;
     const [kind, word] = STATUS[video.status];
     drawPicture(picture, video);
     line.replaceChildren(badge(kind, word), ...(UNDER_WAY.has(video.status) ? [progressOf(video)] : []));
     meta.textContent = [bytes(video.size_bytes), lengthOf(video), video.owner === view.me ? "yours" : `of ${shortName(video.owner)}`].filter(Boolean).join(" · ");
-    way.replaceChildren(...shortWay(view, video));
+    path.replaceChildren(...shortPath(view, video));
     if (actions.dataset.owner !== String(video.owner === view.me)) {
       actions.dataset.owner = String(video.owner === view.me);
       actions.replaceChildren(...(video.owner === view.me ? [deleteButton(view, video)] : []));
@@ -244,7 +244,7 @@ function playable(video) {
 
 function deleteButton(view, video) {
   const place = h("span", { class: "row" });
-  const ask = h("button", { class: "button compact quiet", type: "button" }, "Delete");
+  const ask = h("button", { class: "button compact", type: "button" }, "Delete");
   ask.setAttribute("aria-label", `Delete ${video.title}`);
   ask.onclick = () => {
     const yes = h("button", { class: "button compact danger", type: "button" }, "Delete it for good");
@@ -269,10 +269,10 @@ function deleteButton(view, video) {
   return place;
 }
 
-// --- The way of the bytes ---
+// --- The path of the bytes ---
 
 /** The hops of a video's bytes: who proved what to whom, and how we know. */
-function wayOf(view, video) {
+function pathOf(view, video) {
   const domain = view.me.replace(/[^/]*$/, "");
   const seen = (server) => view.servers[server];
   const served = (server) => seen(server)?.certificate;
@@ -280,7 +280,7 @@ function wayOf(view, video) {
   const proof = (server) => {
     const certificate = served(server);
     if (!certificate) return seen(server)?.error ?? "not seen yet";
-    return `${certificate.identity}, serial ${certificate.serial.slice(0, 8)}…`;
+    return [certificate.identity, " ", h("span", { class: "nowrap" }, `serial ${certificate.serial.slice(0, 8)}…`)];
   };
   const uploader = shortName(video.owner);
   const isOurs = video.owner === view.me;
@@ -309,20 +309,25 @@ function wayOf(view, video) {
   return hops.filter(Boolean);
 }
 
+/** What of the servers a page shows, and not how many milliseconds a handshake took. */
+function seenOf(view) {
+  return Object.values(view.servers).map((server) => [server.accepted, server.error, server.certificate?.serial]);
+}
+
 const SIGNS = { accepted: "✓", refused: "✗", unknown: "·", plain: "·" };
 const SPOKEN = { accepted: "proven", refused: "away", unknown: "not seen yet", plain: "not encrypted" };
 
-function shortWay(view, video) {
-  return wayOf(view, video).flatMap((hop, index) => [
-    index === 0 ? h("span", { class: "mono" }, hop.from) : null,
-    hop.from === "transcoder" ? h("span", { class: "mono" }, " · transcoder") : null,
-    h("span", { class: `hop ${hop.state}` }, ` ${SIGNS[hop.state]}→ `, h("span", { class: "visually-hidden" }, `(${SPOKEN[hop.state]}) to `)),
-    h("span", { class: "mono" }, hop.to),
-  ]).filter(Boolean);
+function shortPath(view, video) {
+  const hops = pathOf(view, video);
+  const line = (part) => h("span", { class: "line" }, h("span", { class: "mono" }, part[0].from), part.map((hop) => [" ", h("span", { class: "nowrap" },
+    h("span", { class: `hop ${hop.state}` }, `${SIGNS[hop.state]}→ `, h("span", { class: "visually-hidden" }, `(${SPOKEN[hop.state]}) to `)),
+    h("span", { class: "mono" }, hop.to))]));
+  const work = hops.filter((hop) => hop.from === "transcoder");
+  return [line(hops.filter((hop) => hop.from !== "transcoder")), work.length > 0 && line(work)].filter(Boolean);
 }
 
-function longWay(view, video) {
-  return h("ol", { class: "hops" }, wayOf(view, video).map((hop) =>
+function longPath(view, video) {
+  return h("ol", { class: "hops" }, pathOf(view, video).map((hop) =>
     h("li", { class: hop.state },
       h("h3", {}, hop.from, h("span", { class: "arrow", "aria-label": "to" }, " → "), hop.to, " ",
         hop.state === "plain" ? badge("", "not encrypted") : hop.state === "accepted" ? badge("encrypted", "mutual TLS") : badge("refused", SPOKEN[hop.state])),
@@ -363,13 +368,13 @@ function makePlayer(view, first) {
   const screen = h("div", { class: "screen" });
   const controls = h("div", { class: "row player-controls" });
   const info = h("div", {});
-  const way = h("div", {});
+  const path = h("div", {});
   player.heading = h("h2", { tabindex: "-1" }, first.title);
   player.element = h("div", { class: "card player" },
     h("div", { class: "spread" }, player.heading, h("a", { class: "button compact quiet", href: "#/videos" }, "Close")),
     h("div", { class: "columns" },
       h("div", { class: "stack" }, screen, controls, info),
-      h("div", {}, h("h3", { class: "way-title" }, "The way of its bytes"), way)));
+      h("div", {}, h("h3", { class: "path-title" }, "The path of its bytes"), path)));
 
   player.update = (video) => {
     player.video = video;
@@ -377,7 +382,7 @@ function makePlayer(view, first) {
   };
   player.draw = () => {
     const { video } = player;
-    const key = JSON.stringify([video, view.me, wayOf(view, video)]);
+    const key = JSON.stringify([video, view.me, seenOf(view)]);
     if (key === player.key) return;
     player.key = key;
     if (player.shown !== video.status + playable(video).length) {
@@ -388,13 +393,13 @@ function makePlayer(view, first) {
       screen.replaceChildren(h("div", { class: "waiting" }, h("p", {}, video.status === "pending" ? "Waiting for a transcoder." : "A transcoder makes its renditions."), progressOf(video)));
     }
     info.replaceChildren(facts([
-      ["of", video.owner],
+      ["owner", video.owner],
       ["uploaded", `${new Date(video.created_at).toLocaleDateString()} ${clock(video.created_at)}`],
       ["source", `${bytes(video.size_bytes)}, ${video.content_type}`],
       ["SHA-256", video.sha256],
       ["failed, because", video.failure_reason],
     ]));
-    way.replaceChildren(longWay(view, video));
+    path.replaceChildren(longPath(view, video));
   };
   player.draw();
   return player;
