@@ -69,9 +69,10 @@ def _bind(address: Address) -> socket.socket:
     try:
         return socket.create_server((address.host, address.port), family=family)
     except OSError as error:
+        why = os.strerror(error.errno or 0)  # its own text has the address once more
         raise StartError(
-            f"Cannot listen on {address} ({os.strerror(error.errno or 0)}): another program may have the port, "
-            "or the host is not one of this machine's. Set CONSOLE_LISTEN."
+            f"Cannot listen on {address} ({why}): another program may have the port, or the host "
+            "is not one of this machine's. Set CONSOLE_LISTEN."
         ) from error
 
 
