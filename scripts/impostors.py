@@ -4,7 +4,6 @@ Here, and nowhere else outside tests/, TLS is spoken past services/mtls: an impo
 its own certificate before it shows it.
 """
 
-import datetime as dt
 import io
 import ssl
 import tempfile
@@ -20,13 +19,12 @@ import grpc.aio
 
 from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority, Issued
-from pki.identities import SERVER
+from pki.impostors import MAKERS
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1 import video_queue_pb2_grpc
 from videoqueue_client.sending import send_file
 
 _TIMEOUT_SECONDS: Final = 10
-_HOUR: Final = dt.timedelta(hours=1)
 _BYTES: Final = b"not much of a video"
 
 
@@ -58,20 +56,16 @@ def impostors(authority: Authority, name: str, unlisted: str) -> tuple[Impostor,
     `unlisted` is an identity that is genuine, and not allowed to do what `name` may do.
     """
     identity = identity_named(name)
-    now = dt.datetime.now(dt.UTC)
-    past, future = now - _HOUR, now + _HOUR
+
+    def made(kind: str) -> Issued:
+        return MAKERS[kind](authority, IDENTITIES, identity)
+
     return (
         Impostor("no certificate", None, "no_certificate"),
-        Impostor(
-            "another CA, same names", Authority.create(IDENTITIES).issue(identity), "unknown_ca"
-        ),
-        Impostor(
-            "expired certificate",
-            authority.issue(identity, not_before=past - _HOUR, not_after=past),
-            "expired",
-        ),
-        Impostor("not yet valid", authority.issue(identity, not_before=future), "not_yet_valid"),
-        Impostor("server certificate", authority.issue(identity, ekus=[SERVER]), "wrong_purpose"),
+        Impostor("another CA, same names", made("same-names"), "unknown_ca"),
+        Impostor("expired certificate", made("expired"), "expired"),
+        Impostor("not yet valid", made("not-yet-valid"), "not_yet_valid"),
+        Impostor("server certificate", made("server-only"), "wrong_purpose"),
         Impostor(f"genuine {unlisted}", authority.issue(identity_named(unlisted)), "not_listed"),
         Impostor("plaintext", None, "plaintext", speaks_tls=False),
     )
