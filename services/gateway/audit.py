@@ -4,8 +4,8 @@ import datetime as dt
 from dataclasses import asdict
 from typing import Any, Final
 
-from mtls import IdentitySource
-from mtls.reporting import Decision, RecentRefusal, audit_of
+from mtls import IdentitySource, MtlsError
+from mtls.reporting import Decision, RecentRefusal, audit_of, parse_others
 
 import orjson
 from aiohttp import web
@@ -22,8 +22,13 @@ def add_audit(app: web.Application, identity: IdentitySource) -> None:
         after = _number(request.query.get("after", "0"))
         return _json("refusals", [_refusal(each) for each in audit_of(identity).refusals(after)])
 
-    async def list_decisions(_request: web.Request) -> web.Response:
-        return _json("decisions", [_decision(each) for each in audit_of(identity).decisions()])
+    async def list_decisions(request: web.Request) -> web.Response:
+        try:
+            others = parse_others(request.query.getall("identity", []))
+        except MtlsError as error:
+            raise InvalidRequest(str(error)) from error
+        decisions = audit_of(identity).decisions(others)
+        return _json("decisions", [_decision(each) for each in decisions])
 
     app.router.add_get("/audit/refusals", list_refusals)
     app.router.add_get("/audit/policy", list_decisions)

@@ -3,9 +3,10 @@
 from dataclasses import asdict
 from typing import Any
 
-from mtls import IdentitySource
-from mtls.reporting import Decision, RecentRefusal, audit_of
+from mtls import IdentitySource, MtlsError
+from mtls.reporting import Decision, RecentRefusal, audit_of, parse_others
 
+import grpc
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -31,9 +32,13 @@ class _Audit(AuditServicer):
         return api.ListRefusalsResponse(refusals=map(_refusal, refusals))
 
     async def ListDecisions(
-        self, _request: api.ListDecisionsRequest, _context: _Context
+        self, request: api.ListDecisionsRequest, context: _Context
     ) -> api.ListDecisionsResponse:
-        decisions = audit_of(self._identity).decisions()
+        try:
+            others = parse_others(request.identities)
+        except MtlsError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        decisions = audit_of(self._identity).decisions(others)
         return api.ListDecisionsResponse(decisions=map(_decision, decisions))
 
 

@@ -7,11 +7,12 @@ refusals, cut, and the calls that the policy names.
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
 
+from mtls.errors import MtlsError
 from mtls.peer import Peer, PeerError
 from mtls.policy import Denied, Policy
 from mtls.refusals import Refusal
@@ -22,6 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 MAX_REFUSALS: Final = 128
+MAX_OTHERS: Final = 32  # of whom a reader may ask besides
 _MAX_CHARACTERS: Final = 200
 _MAX_CERTIFICATE_BYTES: Final = 4096  # of a leaf; ours have some 700
 
@@ -120,16 +122,29 @@ class Audit:
         """Return the latest refusals whose number is greater than `after`, the oldest first."""
         return [entry for entry in self._refusals.copy() if entry.number > after]
 
-    def decisions(self) -> Iterator[Decision]:
-        """Ask each policy in force about each of its actions, for each peer that it names."""
+    def decisions(self, others: Iterable[SpiffeId] = ()) -> Iterator[Decision]:
+        """Ask each policy in force about each of its actions, for each peer that it names.
+
+        And for `others`, whom it may not name.
+        """
         for endpoint, policy in self._policies.items():
             names = sorted(frozenset[str]().union(*policy.allowed.values()))
+            named = [SpiffeId(policy.trust_domain, name) for name in names]
             for method in policy.allowed:
-                for name in names:
-                    peer = SpiffeId(policy.trust_domain, name)
+                for peer in dict.fromkeys([*named, *others]):
                     rule = policy.rule_against(peer, method) or ""
-                    called = self._calls.get((endpoint, name, method), (None, None))
-                    yield Decision(endpoint, str(peer), method, rule, *called)
+                    called = self._called(endpoint, peer.path, method) if peer in named else None
+                    yield Decision(endpoint, str(peer), method, rule, *(called or (None, None)))
+
+    def _called(self, endpoint: str, name: str, method: str) -> tuple[float, str] | None:
+        return self._calls.get((endpoint, name, method))
+
+
+def parse_others(names: Sequence[str]) -> list[SpiffeId]:
+    """Read the SPIFFE IDs that a reader asks about. Raises `MtlsError`."""
+    if len(names) > MAX_OTHERS:
+        raise MtlsError(f"Ask about {MAX_OTHERS} identities at most.")
+    return [SpiffeId.parse(name) for name in names]
 
 
 def _serial_of(peer: Peer | None, shown: x509.Certificate | None) -> str:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61udit_api/v1/audit.proto\x12\x08\x61udit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"$\n\x13ListRefusalsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\";\n\x14ListRefusalsResponse\x12#\n\x08refusals\x18\x01 \x03(\x0b\x32\x11.audit.v1.Refusal\"\xed\x01\n\x07Refusal\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65vent\x18\x03 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x0c\n\x04peer\x18\x07 \x01(\t\x12\x10\n\x08identity\x18\x08 \x01(\t\x12\x0e\n\x06method\x18\t \x01(\t\x12\x0e\n\x06serial\x18\n \x01(\t\x12(\n\tpresented\x18\x0b \x01(\x0b\x32\x15.audit.v1.Certificate\"t\n\x0b\x43\x65rtificate\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\r\n\x05names\x18\x02 \x03(\t\x12\x0e\n\x06issuer\x18\x03 \x01(\t\x12\x0e\n\x06serial\x18\x04 \x01(\t\x12\x12\n\nnot_before\x18\x05 \x01(\t\x12\x11\n\tnot_after\x18\x06 \x01(\t\"\x16\n\x14ListDecisionsRequest\">\n\x15ListDecisionsResponse\x12%\n\tdecisions\x18\x01 \x03(\x0b\x32\x12.audit.v1.Decision\"\x89\x01\n\x08\x44\x65\x63ision\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x10\n\x08identity\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0c\n\x04rule\x18\x04 \x01(\t\x12-\n\tcalled_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t2\xa8\x01\n\x05\x41udit\x12M\n\x0cListRefusals\x12\x1d.audit.v1.ListRefusalsRequest\x1a\x1e.audit.v1.ListRefusalsResponse\x12P\n\rListDecisions\x12\x1e.audit.v1.ListDecisionsRequest\x1a\x1f.audit.v1.ListDecisionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x61udit_api/v1/audit.proto\x12\x08\x61udit.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"$\n\x13ListRefusalsRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\";\n\x14ListRefusalsResponse\x12#\n\x08refusals\x18\x01 \x03(\x0b\x32\x11.audit.v1.Refusal\"\xed\x01\n\x07Refusal\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65vent\x18\x03 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x0c\n\x04peer\x18\x07 \x01(\t\x12\x10\n\x08identity\x18\x08 \x01(\t\x12\x0e\n\x06method\x18\t \x01(\t\x12\x0e\n\x06serial\x18\n \x01(\t\x12(\n\tpresented\x18\x0b \x01(\x0b\x32\x15.audit.v1.Certificate\"t\n\x0b\x43\x65rtificate\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\r\n\x05names\x18\x02 \x03(\t\x12\x0e\n\x06issuer\x18\x03 \x01(\t\x12\x0e\n\x06serial\x18\x04 \x01(\t\x12\x12\n\nnot_before\x18\x05 \x01(\t\x12\x11\n\tnot_after\x18\x06 \x01(\t\"*\n\x14ListDecisionsRequest\x12\x12\n\nidentities\x18\x01 \x03(\t\">\n\x15ListDecisionsResponse\x12%\n\tdecisions\x18\x01 \x03(\x0b\x32\x12.audit.v1.Decision\"\x89\x01\n\x08\x44\x65\x63ision\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x10\n\x08identity\x18\x02 \x01(\t\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0c\n\x04rule\x18\x04 \x01(\t\x12-\n\tcalled_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t2\xa8\x01\n\x05\x41udit\x12M\n\x0cListRefusals\x12\x1d.audit.v1.ListRefusalsRequest\x1a\x1e.audit.v1.ListRefusalsResponse\x12P\n\rListDecisions\x12\x1e.audit.v1.ListDecisionsRequest\x1a\x1f.audit.v1.ListDecisionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,11 +41,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CERTIFICATE']._serialized_start=410
   _globals['_CERTIFICATE']._serialized_end=526
   _globals['_LISTDECISIONSREQUEST']._serialized_start=528
-  _globals['_LISTDECISIONSREQUEST']._serialized_end=550
-  _globals['_LISTDECISIONSRESPONSE']._serialized_start=552
-  _globals['_LISTDECISIONSRESPONSE']._serialized_end=614
-  _globals['_DECISION']._serialized_start=617
-  _globals['_DECISION']._serialized_end=754
-  _globals['_AUDIT']._serialized_start=757
-  _globals['_AUDIT']._serialized_end=925
+  _globals['_LISTDECISIONSREQUEST']._serialized_end=570
+  _globals['_LISTDECISIONSRESPONSE']._serialized_start=572
+  _globals['_LISTDECISIONSRESPONSE']._serialized_end=634
+  _globals['_DECISION']._serialized_start=637
+  _globals['_DECISION']._serialized_end=774
+  _globals['_AUDIT']._serialized_start=777
+  _globals['_AUDIT']._serialized_end=945
 # @@protoc_insertion_point(module_scope)
