@@ -10,6 +10,7 @@ decides. Both kinds are compared where both are known.
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 from mtls import IdentitySource
@@ -20,7 +21,7 @@ from console.audit import AUDITS, Audits, Row
 from console.calls import Answer, call_grpc, call_http
 from console.config import Config
 from console.context import CONFIG, IDENTITY
-from console.errors import Busy, InvalidRequest
+from console.errors import Busy, ConsoleError, InvalidRequest
 from console.impostors import KINDS, NOT_ALLOWED, attacker
 from console.impostors import HONEST as OURSELVES
 from console.intruders import TARGETS, Target
@@ -29,7 +30,7 @@ from console.sight import GATEWAY
 from console.status import now
 
 _WAIT_SECONDS: Final = 10.0  # for another window's calls to end
-# Of both servers' policies, so that each is asked about the other's peers too.
+_MOST_OTHERS: Final = 30  # about whom a server is asked besides its own peers
 _DENIED: Final = frozenset({"403", "PERMISSION_DENIED", "UNAUTHENTICATED"})
 
 
@@ -39,7 +40,6 @@ class Access:
     def __init__(self, config: Config, identity: IdentitySource, audits: Audits) -> None:
         self._config, self._identity, self._audits = config, identity, audits
         self._one_at_a_time = asyncio.Lock()
-        self._known: dict[str, None] = {}
 
     async def look(self, target: Target) -> Row:
         """Return a row for each identity. Raises a `ConsoleError`."""
@@ -57,14 +57,14 @@ class Access:
         begin = time.monotonic()
         own = self._identity.current
         nobody = f"spiffe://{own.spiffe_id.trust_domain}/impostors/{NOT_ALLOWED}"
+        others = dict.fromkeys([*await self._named_elsewhere(target), nobody])
         decisions = [
             decision
-            for decision in await self._audits.decisions(target.name, [*self._known, nobody])
+            for decision in await self._audits.decisions(target.name, list(others))
             if decision["endpoint"] == target.endpoint
         ]
         methods = list(dict.fromkeys(decision["method"] for decision in decisions))
         identities = list(dict.fromkeys(decision["identity"] for decision in decisions))
-        self._known.update(dict.fromkeys(identities))
         called = {str(own.spiffe_id): await self._call(target, OURSELVES, methods)}
         if self._config.impostors:
             called[nobody] = await self._call(target, NOT_ALLOWED, methods)
@@ -91,6 +91,16 @@ class Access:
                 for identity in identities
             ],
         }
+
+    async def _named_elsewhere(self, target: Target) -> list[str]:
+        """Return whom the other servers' policies name; a server that is away names nobody."""
+        names: list[str] = []
+        for other in TARGETS.values():
+            if other is not target:
+                with suppress(ConsoleError):
+                    decisions = await self._audits.decisions(other.name)
+                    names += [decision["identity"] for decision in decisions]
+        return list(dict.fromkeys(names))[:_MOST_OTHERS]
 
     async def _call(self, target: Target, who: str, methods: list[str]) -> dict[str, Row]:
         """Call each method as this client; return what was answered, with what the server logged."""
