@@ -345,8 +345,7 @@ function loggedColumn({ logged, matched, whom, outcome }, kind) {
     title,
     h("p", { class: "at-quote mono" }, h("strong", {}, logged.event), ` reason=${logged.reason}`),
     facts([
-      ["error", logged.event === "handshake.refused" && logged.error],
-      ["rule", logged.event === "call.denied" && logged.error],
+      [logged.event === "call.denied" ? "rule" : "error", logged.error],
       ["identity", logged.identity],
       ["method", logged.method],
       ["presented", presented && (presented.names.join(" ") || presented.subject)],
