@@ -1,7 +1,6 @@
-"""A console with gateway and queue, its API as the page uses it, and what has to come of each attempt."""
+"""A running console, its API as the page uses it, and what has to come of each attempt."""
 
 import json
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from typing import Any, Final
 from urllib.error import HTTPError
-from urllib.request import HTTPCookieProcessor, build_opener
+from urllib.request import HTTPCookieProcessor, OpenerDirector, Request, build_opener
 
 from local_stack import Service, Stack, opening
 
@@ -47,7 +46,7 @@ class Console:
     gateway: Service
     service: Service
     address: str  # with the token
-    opener: urllib.request.OpenerDirector
+    opener: OpenerDirector
 
     @property
     def url(self) -> str:
@@ -66,7 +65,7 @@ class Console:
     def post(self, path: str, content: Mapping[str, object]) -> tuple[int, Any]:
         """Return the status and the JSON of an answer."""
         headers = {"Origin": self.url, "Content-Type": "application/json"}
-        request = urllib.request.Request(self.url + path, json.dumps(content).encode(), headers)
+        request = Request(self.url + path, json.dumps(content).encode(), headers)  # noqa: S310  http
         try:
             with self.opener.open(request, timeout=30) as response:
                 return response.status, json.load(response)

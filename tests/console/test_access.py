@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from demo_identities import identity_named
 from gateway.policy import ALLOWED as AT_THE_GATEWAY
 from impostors import Impostor, upload_over_http
-from demo_identities import identity_named
 from tests.console.attempts import EXPECTED, SERVERS, Console, running_console
 from video_queue.policy import ALLOWED as AT_THE_QUEUE
 
@@ -36,7 +36,9 @@ def test_every_cell_is_what_the_table_says(console: Console, whom: str) -> None:
     answer = look(console, whom)
     assert set(answer["methods"]) == set(TABLES[whom])
     named = {name for table in TABLES.values() for names in table.values() for name in names}
-    assert {row["identity"] for row in answer["rows"]} == {DOMAIN + name for name in named} | {NOBODY}
+    assert {row["identity"] for row in answer["rows"]} == {DOMAIN + name for name in named} | {
+        NOBODY
+    }
     for row in answer["rows"]:
         name = row["identity"].removeprefix(DOMAIN)
         for cell in row["cells"]:
@@ -76,7 +78,7 @@ def test_what_the_holder_of_a_key_has_called_is_seen(console: Console) -> None:
 
 
 async def test_nothing_can_be_done_that_the_console_may_not_do(console: Console) -> None:
-    """Everything that these two views can do is done, and a video of somebody else's is there yet."""
+    """All that these two views can do is done, and somebody else's video is still there."""
     ca_pem, authority = console.stack.authority.ca_pem, console.stack.authority
     uploader = Impostor("uploader", authority.issue(identity_named("client/uploader")))
     assert (await upload_over_http(console.gateway.address, ca_pem, uploader, "mine")).accepted

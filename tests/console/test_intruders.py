@@ -1,7 +1,7 @@
 """Every intruder is refused by both servers, for its own reason; the console itself is served.
 
-The twin is the console: it asks the same of the same running server. The reason is the server's own,
-from its log. That nothing was done is seen from its log too: it has a line for each call answered.
+The twin is the console: it asks the same of the same running server. The reason is the server's
+own, from its log. That nothing was done is seen there too: it has a line for each call answered.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Intruders, and who may do what, as somebody uses them: in Chromium, with the real servers behind."""
+"""Intruders, and who may do what, as they are used: in Chromium, with the real servers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

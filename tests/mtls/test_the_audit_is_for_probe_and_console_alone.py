@@ -39,7 +39,7 @@ Read = Callable[[str, str], Awaitable[tuple[str, Rows]]]
 
 @pytest.fixture
 def read(server: Server, running: tuple[Stack, Service, Service]) -> Read:
-    """Return a function that asks as an identity: (code, rows); there are none unless it is told."""
+    """Return a function that asks as an identity: (code, rows); no rows unless it is told."""
     stack, queue, gateway = running
 
     async def over_http(name: str, what: str) -> tuple[str, Rows]:
@@ -70,7 +70,7 @@ def read(server: Server, running: tuple[Stack, Service, Service]) -> Read:
 async def test_the_readers_are_told_and_the_others_are_denied(
     server: Server, read: Read, what: str
 ) -> None:
-    """They differ in their names alone. What is denied is told nothing, and logged with its rule."""
+    """They differ in their names alone. Who is denied hears nothing, and the log has the rule."""
     for name in READERS:
         code, rows = await read(name, "decisions")
         assert (code, bool(rows)) == ("200", True)

@@ -1,4 +1,4 @@
-"""Certificates that must be refused: harmless by what they are, kept up, and made when asked for."""
+"""Certificates that must be refused: harmless by what they are, and kept up."""
 
 import datetime as dt
 import stat
@@ -63,11 +63,17 @@ def test_there_is_a_file_of_each_kind_that_its_owner_alone_reads(certs: Path) ->
 
 def test_what_our_ca_has_signed_names_nobody_whom_a_policy_knows(certs: Path) -> None:
     """So nothing is lost when a clock is wrong, a list is missing or a file is stolen."""
-    known = {name for table in (AT_THE_GATEWAY, AT_THE_QUEUE) for row in table.values() for name in row}
-    ours = {kind: leaf for kind, leaf in leaves(certs).items() if is_issued_by(leaf, issuing_ca(certs))}
+    known = {
+        name for table in (AT_THE_GATEWAY, AT_THE_QUEUE) for row in table.values() for name in row
+    }
+    ours = {
+        kind: leaf for kind, leaf in leaves(certs).items() if is_issued_by(leaf, issuing_ca(certs))
+    }
     assert set(MAKERS) - set(ours) == {"self-signed", "another-ca", "same-names"}
     for kind, leaf in ours.items():
-        uris = [name.value for name in names(leaf) if isinstance(name, x509.UniformResourceIdentifier)]
+        uris = [
+            name.value for name in names(leaf) if isinstance(name, x509.UniformResourceIdentifier)
+        ]
         inside = [uri for uri in uris if uri.startswith("spiffe://video-demo.test/")]
         assert not {uri.removeprefix("spiffe://video-demo.test/") for uri in inside} & known, kind
         assert all(uri.startswith("spiffe://video-demo.test/impostors/") for uri in inside), kind
