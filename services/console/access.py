@@ -23,7 +23,7 @@ from console.config import Config
 from console.context import CONFIG, IDENTITY
 from console.errors import Busy, ConsoleError, InvalidRequest
 from console.impostors import HONEST as OURSELVES
-from console.impostors import KINDS, NOT_ALLOWED, attacker
+from console.impostors import KINDS, NOT_ALLOWED, NoImpostors, attacker
 from console.intruders import TARGETS, Target
 from console.json_http import json_response, read_json
 from console.sight import GATEWAY
@@ -66,9 +66,9 @@ class Access:
         methods = list(dict.fromkeys(decision["method"] for decision in decisions))
         identities = list(dict.fromkeys(decision["identity"] for decision in decisions))
         called = {str(own.spiffe_id): await self._call(target, OURSELVES, methods)}
-        if self._config.impostors:
+        with suppress(NoImpostors):
             called[nobody] = await self._call(target, NOT_ALLOWED, methods)
-        else:
+        if nobody not in called:
             identities.remove(nobody)
         cells = {
             (decision["identity"], decision["method"]): _cell(

@@ -130,8 +130,10 @@ def test_without_impostors_it_says_how_to_make_them(console: Console) -> None:
         status, problem = console.post(
             "/api/intruders/attempt", {"who": "expired", "whom": "gateway"}
         )
+        _, access = console.post("/api/access", {"whom": "gateway"})
     finally:
         away.rename(folder)
     assert status == 500
     assert "--impostors" in problem["fix"]
+    assert not [row for row in access["rows"] if "impostors" in row["identity"]]
     assert console.attempt("expired", "gateway")["outcome"] == REFUSED
