@@ -26,7 +26,7 @@ from demo_identities import IDENTITIES
 from pki.authority import Authority
 from pki.bootstrap import bootstrap
 from pki.ca_folder import write_authority
-from pki.layout import PUBLISHED_FOLDER
+from pki.layout import IMPOSTORS_FOLDER, PUBLISHED_FOLDER
 from pki.run import Options
 from pki.store import make_folder
 
@@ -153,11 +153,11 @@ class Stack:
         """What scripts/bootstrap_certs.py makes: the CA, and one folder per identity."""
         return self.folder / "certs"
 
-    def write_certificates(self) -> None:
-        """Lay down the CA, and issue a certificate to every identity."""
+    def write_certificates(self, *, impostors: bool = False) -> None:
+        """Lay down the CA, and issue a certificate to every identity, and to impostors if asked."""
         make_folder(self.certs)
         write_authority(self.certs, self.authority)
-        bootstrap(self.certs, Options(IDENTITIES))
+        bootstrap(self.certs, Options(IDENTITIES, impostors=impostors))
 
     def start_renewer(self, *arguments: str) -> Service:
         """Start what renews the certificates; it logs plain lines, one for each change."""
@@ -215,6 +215,7 @@ class Stack:
             CONSOLE_LISTEN=listen,
             CONSOLE_IDENTITY=str(self.certs / "console"),
             CONSOLE_CERTIFICATES=str(self.certs / PUBLISHED_FOLDER),
+            CONSOLE_IMPOSTORS=str(self.certs / IMPOSTORS_FOLDER),
             CONSOLE_GATEWAY=gateway,
             CONSOLE_QUEUE=queue,
             **variables,
@@ -276,9 +277,11 @@ def opening(console: Service) -> str:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[tuple[Stack, Service, Service]]:
+def running_stack(
+    folder: Path, *, impostors: bool = False
+) -> Iterator[tuple[Stack, Service, Service]]:
     """Yield a stack with both services running: (stack, queue, gateway)."""
     stack = Stack(folder)
-    stack.write_certificates()
+    stack.write_certificates(impostors=impostors)
     with stack.start_queue() as queue, stack.start_gateway(queue.address) as gateway:
         yield stack, queue, gateway

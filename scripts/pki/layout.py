@@ -25,6 +25,7 @@ CA_FOLDER: Final = "ca"
 OFFLINE_FOLDER: Final = "offline-root"
 # A copy of every certificate, and of no key: for whoever looks at all of them.
 PUBLISHED_FOLDER: Final = "published"
+IMPOSTORS_FOLDER: Final = "impostors"
 
 ROOT_CERTIFICATE: Final = File(
     "ca-certificate.crt", PUBLIC, "the root: whom to trust", "everybody; it is no secret"
