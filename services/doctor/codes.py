@@ -13,6 +13,7 @@ VERSIONS: Final[Mapping[int, str]] = {
     0x0303: "TLS 1.2",
     0x0304: "TLS 1.3",
 }
+TLS_1_2: Final = 0x0303
 TLS_1_3: Final = 0x0304
 
 GROUPS: Final[Mapping[int, str]] = {
