@@ -36,6 +36,8 @@ _STOP_SECONDS: Final = 30
 _POLL_SECONDS: Final = 0.02
 _STARTED: Final = frozenset({"server.listening", "worker.started"})
 
+OPEN: Final = "Open "  # the console's line, before the address
+
 Event = Mapping[str, Any]
 
 
@@ -202,6 +204,20 @@ class Stack:
             **variables,
         )
 
+    def start_console(
+        self, gateway: str, queue: str, listen: str = "127.0.0.1:0", **variables: str
+    ) -> Service:
+        """Start the web UI for the gateway and the queue (host:port); `opening` has its address."""
+        return self._start_service(
+            "console",
+            "console",
+            CONSOLE_LISTEN=listen,
+            CONSOLE_IDENTITY=str(self.certs / "console"),
+            CONSOLE_GATEWAY=gateway,
+            CONSOLE_QUEUE=queue,
+            **variables,
+        )
+
     def session(self, name: str, gateway: Service) -> aiohttp.ClientSession:
         """Return a session with the gateway as the identity `name`."""
         identity = load_identity(self.certs / name, roles=frozenset({Role.CLIENT}))
@@ -243,6 +259,18 @@ class Stack:
             raise
         port = str(event.get("address", "")).rpartition(":")[2]
         return Service(name, process, log, f"localhost:{port}" if port else "")
+
+
+def opening(console: Service) -> str:
+    """Return the address to open, with its token: what the console printed last."""
+    starts = sum(event["event"] == "server.listening" for event in console.log.events())
+
+    def is_latest(event: Event) -> bool:
+        nonlocal starts
+        starts -= event["event"].startswith(OPEN)
+        return starts == 0
+
+    return str(console.log.wait_for(is_latest)["event"]).removeprefix(OPEN)
 
 
 @contextmanager

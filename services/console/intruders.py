@@ -1,0 +1,7 @@
+"""The view "Intruders"."""
+
+from aiohttp import web
+
+
+def add(app: web.Application) -> None:
+    """Add this view's routes, and what they need: nothing yet."""
