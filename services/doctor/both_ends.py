@@ -103,7 +103,7 @@ def _server_certificate() -> tuple[x509.Certificate, bytes, bytes]:
         ec.generate_private_key(ec.SECP256R1()),
         ec.generate_private_key(ec.SECP256R1()),
     )
-    root_name = _name("in-memory root, for one handshake")
+    root_name = _name("in-memory root")
     root = (
         _builder(root_name, root_name, root_key, root_key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -288,7 +288,8 @@ class _Conversation:
                 self._listen(self._deadline, question.is_answered)
         finally:
             self._flush()  # the alert that OpenSSL wrote, too
-            self._record.session = self._tls.session  # in TLS 1.3 it comes after the handshake
+            if self._record.is_finished:  # in TLS 1.3 the session comes after the handshake
+                self._record.session = self._tls.session
 
     def _shake_hands(self) -> None:
         while True:

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from doctor.anatomy import anatomy
 from doctor.calls import refusal_of
 from doctor.chain import extension_of
 from doctor.codes import TLS_1_3, VERSIONS, alert_named, named
+from doctor.connection import Attempt
 from doctor.decode import decode, is_retry
 from doctor.der_anatomy import OIDS
 from doctor.files import readable_certificate
@@ -44,6 +47,10 @@ def picture(recording: Recording) -> dict[str, Any]:
     seen = recording.attempt
     records = records_of(seen.flights, seen.secrets)
     drawn = _place_in_records(list(events_of(seen)), records)
+    certificates = list(_certificates(drawn))
+    messages = [_message(number, each, seen) for number, each in enumerate(drawn, 1)]
+    for message in messages:
+        message["fields"] += _signed(message, messages, certificates, seen)
     return {
         "client": recording.client,
         "server": recording.server,
@@ -61,10 +68,8 @@ def picture(recording: Recording) -> dict[str, Any]:
         ),
         "outcome": _outcome(recording),
         "steps": [_step(recording, step) for step in Step],
-        "messages": [
-            _message(number, each, seen.hello_version) for number, each in enumerate(drawn, 1)
-        ],
-        "certificates": list(_certificates(drawn)),
+        "messages": messages,
+        "certificates": certificates,
         "records": [_record(record, drawn) for record in records],
         "secrets": {label: secret.hex() for label, secret in seen.secrets.items()},
     }
@@ -135,17 +140,47 @@ def _insert(drawn: list[_Drawn], record: Record) -> None:
         len(drawn),
     )
     neighbour = drawn[place if place < len(drawn) else place - 1].event
+    before = drawn[place - 1].event.message.seconds if place else record.seconds
     message = Message(
         record.direction,
         ContentType.CHANGE_CIPHER_SPEC,
         neighbour.message.version,
         record.plain or b"",
-        record.seconds,
+        before,
     )
     drawn.insert(place, _Drawn(Event(neighbour.step, message, decode(message)), [record]))
 
 
-def _message(number: int, drawn: _Drawn, version: int) -> dict[str, Any]:
+def _signed(
+    message: Mapping[str, Any],
+    messages: Iterable[Mapping[str, Any]],
+    certificates: Iterable[Mapping[str, Any]],
+    seen: Attempt,
+) -> Iterator[list[str]]:
+    """Say of a CertificateVerify what is signed, and by which key (RFC 8446, section 4.4.3)."""
+    if message["name"] != "CertificateVerify":
+        return
+    parts = [part for part in message["parts"] if part[3] == "length of the signature"]
+    for part in parts:
+        yield ["signature", bytes.fromhex(message["hex"])[part[1] :].hex(" ")]
+    if seen.hello_version == TLS_1_3:
+        algorithm = "SHA-384" if seen.cipher.endswith("SHA384") else "SHA-256"
+        covered = [
+            each["number"]
+            for each in messages
+            if each["number"] < message["number"] and each["name"] != "ChangeCipherSpec"
+        ]
+        yield [
+            "signed over",
+            f'64 bytes 20, "TLS 1.3, {message["sender"]} CertificateVerify", 00, {algorithm} of '
+            f"messages {', '.join(map(str, covered))}",
+        ]
+    for card in certificates:
+        if card["sender"] == message["sender"] and card["place"] == 0:
+            yield ["key", f"{card['key']}, of the leaf in message {card['message']}"]
+
+
+def _message(number: int, drawn: _Drawn, seen: Attempt) -> dict[str, Any]:
     event, message = drawn.event, drawn.event.message
     sender, name = _SENDERS[message.direction], event.decoded.name
     meaning = meaning_of(name, sender)
@@ -156,11 +191,13 @@ def _message(number: int, drawn: _Drawn, version: int) -> dict[str, Any]:
         "sender": sender,
         "name": name,
         "summary": _summary(event),
-        "is_encrypted": _is_encrypted(drawn, version),
+        "is_encrypted": _is_encrypted(drawn, seen.hello_version),
         "is_failure": is_alert and len(message.body) == 2 and message.body[1] != 0,
         "microseconds": microseconds(message.seconds),
         "hex": message.body.hex(),
-        "fields": [[label.strip(), text] for label, text in event.decoded.fields],
+        "fields": [
+            [label.strip(), text] for label, text in event.decoded.fields if label != "proves"
+        ],
         "parts": [
             [part.begin, part.end, part.depth, part.label, part.text, part.is_group]
             for part in anatomy(message)
@@ -291,6 +328,7 @@ def _card(certificate: x509.Certificate) -> dict[str, Any]:
             OIDS.get(each.dotted_string, each.dotted_string).partition(":")[0]
             for each in usage or ()
         ],
+        "key": _key_name(certificate),
         "is_ca": bool(constraints and constraints.ca),
         "not_before": f"{certificate.not_valid_before_utc:%Y-%m-%dT%H:%M:%SZ}",
         "not_after": f"{certificate.not_valid_after_utc:%Y-%m-%dT%H:%M:%SZ}",
@@ -298,3 +336,17 @@ def _card(certificate: x509.Certificate) -> dict[str, Any]:
         "issuer_key_id": (issuers.key_identifier or b"").hex() if issuers else "",
         "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
     }
+
+
+def _key_name(certificate: x509.Certificate) -> str:
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return "a key of an unknown kind"
+    match key:
+        case ec.EllipticCurvePublicKey():
+            return f"EC {key.curve.name}"
+        case rsa.RSAPublicKey():
+            return f"RSA {key.key_size}"
+        case _:
+            return type(key).__name__.strip("_").removesuffix("PublicKey")

@@ -18,6 +18,8 @@ export const plural = (number, word) => `${count(number)} ${word}${number === 1 
 export const milliseconds = (micro) => `${(micro / 1000).toFixed(1)} ms`;
 const spaced = (hex) => hex.replace(/../g, "$& ").trimEnd();
 const colons = (hex) => hex.replace(/..(?=.)/g, "$&:");
+/** A name may break between its words: Encrypted|Extensions. */
+export const breakable = (name) => name.split(/(?<=[a-z])(?=[A-Z])/).flatMap((word, place) => (place ? [document.createElement("wbr"), word] : [word]));
 const article = (text) => h("span", { class: "visually-hidden" }, text);
 
 /** What a message is called where both sides have one. */
@@ -75,33 +77,52 @@ function drawStep(number, pictures, hrefOf, selected) {
       h("span", { class: "hs-number", "aria-hidden": "true" }, number),
       h("div", {}, h("h2", { id: `hs-step-${number}` }, article(`Step ${number}: `), title), h("p", { class: "muted" }, note)),
     ),
-    pictures.map((picture, lane) => drawLane(picture, picture.steps[number - 1], lane, pictures.length, hrefOf, selected)),
+    pictures.map((picture, lane) => drawLane(pictures, lane, number, hrefOf, selected)),
   );
 }
 
-function drawLane(picture, step, lane, lanes, hrefOf, selected) {
+function drawLane(pictures, lane, number, hrefOf, selected) {
+  const picture = pictures[lane];
+  const step = picture.steps[number - 1];
   const messages = picture.messages.filter((message) => message.step === step.number);
+  const others = pictures.length > 1 ? pictures[1 - lane].messages.filter((message) => message.step === step.number) : null;
   return h(
     "div",
     { class: "hs-lane" },
-    lanes > 1 && h("p", { class: "hs-lane-name muted" }, `${picture.version}${picture.is_resumed ? ", resumed" : ""}${picture.outcome.is_accepted ? "" : ", refused"}`),
-    messages.length > 0 && h("ol", {}, messages.map((message) => h("li", {}, drawMessage(message, hrefOf(lane, message.number), selected?.lane === lane && selected.number === message.number)))),
+    others && h("p", { class: "hs-lane-name muted" }, `${picture.version}${picture.is_resumed ? ", resumed" : ""}${picture.outcome.is_accepted ? "" : ", refused"}`),
+    messages.length > 0 && h("ol", {}, messages.map((message) => [
+      drawWait(picture.messages[message.number - 2], message),
+      h("li", {}, drawMessage(message, {
+        href: hrefOf(lane, message.number),
+        isSelected: selected?.lane === lane && selected.number === message.number,
+        isOnlyHere: others && !others.some((other) => other.name === message.name && other.sender === message.sender),
+      })),
+    ])),
     drawOutcome(step),
   );
 }
 
-function drawMessage(message, href, isSelected) {
+/** A wait that one would wonder about; before its first data a client listens for a refusal. */
+function drawWait(before, message) {
+  const waited = message.microseconds - (before?.microseconds ?? 0);
+  if (waited < 100000) return null;
+  const why = message.name === "Data" && message.sender === "client" ? ": the client listens for a refusal before it asks" : "";
+  return h("li", { class: "hs-wait muted" }, `⋮ ${Math.round(waited / 1000)} ms${why}`);
+}
+
+function drawMessage(message, { href, isSelected, isOnlyHere }) {
   const kinds = [`from-${message.sender}`, message.is_encrypted && "encrypted", message.is_failure && "failure"];
   const other = message.sender === "client" ? "server" : "client";
   return h(
     "a",
     { class: `hs-message ${kinds.filter(Boolean).join(" ")}`, href, "aria-current": isSelected ? "true" : null, "data-href": href },
-    h("span", { class: "hs-name" }, message.name),
+    h("span", { class: "hs-name" }, breakable(message.name)),
     h("span", { class: "hs-summary" }, message.name === "ClientHello" ? `for ${message.summary}` : message.summary),
     h(
       "span",
       { class: "hs-meta" },
       message.is_encrypted && [h("span", { "aria-hidden": "true", class: "hs-sealed" }, "▪ "), article("encrypted, ")],
+      isOnlyHere && "only here · ",
       `${count(size(message.hex))} B · ${milliseconds(message.microseconds)}`,
       article(`, from ${message.sender} to ${other}`),
     ),
@@ -136,6 +157,7 @@ export function drawMessagePanel(picture, message, { hrefOfEntry, isOpen = false
     h("p", { class: "hs-without" }, h("strong", {}, "Without it "), message.without),
     message.fields.length > 0 && cards.length === 0 && h("dl", { class: "hs-fields" }, message.fields.map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)])),
     cards.map((card) => drawCard(card, picture)),
+    message.name === "CertificateVerify" && picture.certificates.filter((card) => card.sender === message.sender && card.place === 0).map((card) => h("div", {}, h("p", { class: "hs-where muted" }, "the certificate's life"), drawLife(card, picture))),
     message.see.length > 0 && h("div", { class: "hs-see" }, h("h3", {}, "What goes wrong here"), h("ul", {}, message.see.map(([entry, title]) => h("li", {}, hrefOfEntry ? h("a", { href: hrefOfEntry(entry, title) }, `${entry}. ${title}`) : `${entry}. ${title}`)))),
     message.records.map((number) => drawRecord(picture.records[number], isOpen)),
     bytes,
@@ -185,12 +207,8 @@ export function drawRecord(record, isOpen) {
 
 /** A certificate as a card; its issuer's key id leads to the next one. */
 export function drawCard(card, picture) {
-  const begin = Date.parse(card.not_before);
-  const end = Date.parse(card.not_after);
-  const seen = Date.parse(picture.recorded_at);
-  const share = Math.min(1, Math.max(0, (seen - begin) / Math.max(1, end - begin)));
-  const state = seen < begin ? "not valid yet" : seen > end ? "expired" : "valid then";
   const issuer = picture.certificates.find((each) => each.key_id && each.key_id === card.issuer_key_id && each.sha256 !== card.sha256);
+  const leads = issuer ? `→ the ${issuer.is_ca ? "issuing CA" : "leaf"} in message ${issuer.message}` : "→ a root, which is not sent: who trusts it has it";
   return h(
     "article",
     { class: "hs-card" },
@@ -203,20 +221,32 @@ export function drawCard(card, picture) {
         ["subject", card.subject || "empty"],
         ["names (SAN)", card.names.join(", ") || "none"],
         ["for (EKU)", card.usage.join(", ") || (card.is_ca ? "signing certificates" : "anything")],
+        ["key", card.key],
         ["serial", card.serial],
         ["key id", card.key_id ? colons(card.key_id) : "none"],
-        ["issuer's key id", card.issuer_key_id ? `${colons(card.issuer_key_id)} → ${issuer ? `the ${issuer.is_ca ? "issuing CA" : "leaf"} in message ${issuer.message}` : "a CA that is not sent: the other side has it already"}` : "none"],
-        ["issued by", card.issuer],
+        ["issuer", card.issuer],
+        ["issuer's key id", card.issuer_key_id ? `${colons(card.issuer_key_id)} ${leads}` : "none"],
       ].map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)]),
     ),
+    drawLife(card, picture),
+  );
+}
+
+/** From the first to the last moment of a certificate, with a mark for that of the handshake. */
+function drawLife(card, picture) {
+  const [begin, end, seen] = [card.not_before, card.not_after, picture.recorded_at].map((text) => Date.parse(text));
+  const share = Math.min(1, Math.max(0, (seen - begin) / Math.max(1, end - begin)));
+  const state = seen < begin ? "not valid yet" : seen > end ? "expired" : "valid";
+  const kind = state === "valid" ? "ok" : "bad";
+  return [
     h(
       "div",
-      { class: `hs-life ${state === "valid then" ? "ok" : "bad"}`, role: "img", "aria-label": `${state}: from ${card.not_before} to ${card.not_after}` },
+      { class: `hs-life ${kind}`, role: "img", "aria-label": `${state} at the handshake: from ${moment(card.not_before)} to ${moment(card.not_after)}` },
       h("span", { class: "hs-life-past", style: { width: `${share * 100}%` } }),
       h("span", { class: "hs-life-now", style: { left: `${share * 100}%` } }),
     ),
-    h("p", { class: "hs-life-text" }, h("span", {}, moment(card.not_before)), h("span", { class: state === "valid then" ? "ok" : "bad" }, `${state === "valid then" ? "✓" : "✗"} ${state}`), h("span", {}, moment(card.not_after))),
-  );
+    h("p", { class: "hs-life-text" }, h("span", {}, moment(card.not_before)), h("span", { class: kind }, `${kind === "ok" ? "✓" : "✗"} ${state}`), h("span", {}, moment(card.not_after))),
+  ];
 }
 
 const moment = (text) => text.replace("T", " ").replace(/:\d\dZ$/, " UTC");
@@ -230,9 +260,15 @@ export function drawCertificates(picture) {
       { class: "hs-chain" },
       h("h3", {}, `The ${side} presents`),
       cards.length === 0 && h("p", { class: "muted" }, picture.is_resumed ? "Nothing: the session is resumed." : "No certificate."),
-      cards.map((card, place) => [place > 0 && h("p", { class: "hs-link muted" }, "↑ signed by"), drawCard(card, picture)]),
+      cards.map((card, place) => [place > 0 && h("p", { class: "hs-link muted" }, "↑ signed by"), side === "server" && card.is_ca && isOfClient(card, picture) ? drawSame(card) : drawCard(card, picture)]),
       cards.length > 0 && h("p", { class: "hs-link muted" }, "↑ signed by a root that is not sent: who trusts it has it already"),
     );
   });
   return h("div", { class: "hs-chains" }, sides);
+}
+
+const isOfClient = (card, picture) => picture.certificates.some((each) => each.sender === "client" && each.sha256 === card.sha256);
+
+function drawSame(card) {
+  return h("article", { class: "hs-card" }, h("h3", {}, "The same issuing CA"), h("p", { class: "hs-subject" }, card.subject), h("dl", { class: "hs-fields" }, h("dt", {}, "key id"), h("dd", {}, colons(card.key_id))));
 }

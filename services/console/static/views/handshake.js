@@ -5,7 +5,7 @@
 // and 2.5. Whoever opens such an address has the handshake made anew, and its message opened.
 
 import { get, post, request } from "../api.js";
-import { drawCertificates, drawDiagram, drawMessagePanel, leadOf, titleOf, verdictOf } from "../handshake/diagram.js";
+import { breakable, drawCertificates, drawDiagram, drawMessagePanel, leadOf, titleOf, verdictOf } from "../handshake/diagram.js";
 import { ago, errorState, h, heading, skeleton } from "../ui.js";
 
 const DEFAULT_RUN = "gateway.console.tls13";
@@ -142,7 +142,7 @@ class View {
     const button = (text, kind, onclick) => h("button", { class: `button ${kind}`, type: onclick ? "button" : "submit", onclick }, text);
     this.runButton = button("Run again", "primary");
     this.saveButton = button("Save", "", () => this.save());
-    this.exportButton = button("Export as a page", "", () => this.exportPage());
+    this.exportButton = button("Export", "", () => this.exportPage());
     const input = h("input", { type: "file", accept: ".json,application/json", class: "visually-hidden", tabindex: "-1", "aria-label": "A saved handshake" });
     input.addEventListener("change", (event) => {
       event.stopPropagation();
@@ -223,7 +223,7 @@ class View {
       const response = await fetch("/api/handshake/page", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(recording), signal: this.context.signal });
       if (!response.ok) throw new Error(`The console answers HTTP ${response.status}.`);
       download("handshake.html", "text/html", await response.text());
-      this.context.announce("Exported as a page");
+      this.context.announce("Exported");
     } catch (error) {
       if (error.name !== "AbortError") this.note.textContent = `✗ The page was not exported. ${error.message}`;
     }
@@ -291,7 +291,7 @@ class View {
     link?.setAttribute("aria-current", "true");
     const close = h("a", { class: "button quiet compact hs-close", href: `#/handshake/${encodeURIComponent(this.runs.join("~"))}` }, "Close");
     this.panel.replaceChildren(
-      h("div", { class: "spread" }, h("h2", {}, titleOf(chosen)), close),
+      h("div", { class: "spread" }, h("h2", {}, breakable(titleOf(chosen))), close),
       ...drawMessagePanel(picture, chosen, { hrefOfEntry: null }).flat(Infinity).filter(Boolean),
     );
     this.panel.scrollTop = 0;
