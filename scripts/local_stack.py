@@ -26,6 +26,7 @@ from demo_identities import IDENTITIES
 from pki.authority import Authority
 from pki.bootstrap import bootstrap
 from pki.ca_folder import write_authority
+from pki.layout import IMPOSTORS_FOLDER
 from pki.run import Options
 from pki.store import make_folder
 
@@ -152,11 +153,11 @@ class Stack:
         """What scripts/bootstrap_certs.py makes: the CA, and one folder per identity."""
         return self.folder / "certs"
 
-    def write_certificates(self) -> None:
-        """Lay down the CA, and issue a certificate to every identity."""
+    def write_certificates(self, *, impostors: bool = False) -> None:
+        """Lay down the CA, and issue a certificate to every identity, and to impostors if asked."""
         make_folder(self.certs)
         write_authority(self.certs, self.authority)
-        bootstrap(self.certs, Options(IDENTITIES))
+        bootstrap(self.certs, Options(IDENTITIES, impostors=impostors))
 
     def start_renewer(self, *arguments: str) -> Service:
         """Start what renews the certificates; it logs plain lines, one for each change."""
@@ -213,6 +214,7 @@ class Stack:
             "console",
             CONSOLE_LISTEN=listen,
             CONSOLE_IDENTITY=str(self.certs / "console"),
+            CONSOLE_IMPOSTORS=str(self.certs / IMPOSTORS_FOLDER),
             CONSOLE_GATEWAY=gateway,
             CONSOLE_QUEUE=queue,
             **variables,

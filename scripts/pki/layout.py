@@ -23,6 +23,7 @@ class File:
 
 CA_FOLDER: Final = "ca"
 OFFLINE_FOLDER: Final = "offline-root"
+IMPOSTORS_FOLDER: Final = "impostors"
 
 ROOT_CERTIFICATE: Final = File(
     "ca-certificate.crt", PUBLIC, "the root: whom to trust", "everybody; it is no secret"

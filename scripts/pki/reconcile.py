@@ -11,6 +11,7 @@ from pki.ca_folder import remove_issuing_ca, remove_root_key
 from pki.errors import RecordFull
 from pki.identities import Identity
 from pki.identity_folder import trusts, write_identity, write_trust
+from pki.impostors import renew_impostors
 from pki.ownership import fix_owners_and_modes
 from pki.record import Leaf, Record, read_record, write_record
 from pki.revocation_lists import read_lists, sign_lists
@@ -33,6 +34,9 @@ def reconcile(run: Run, authorities: Authorities) -> list[str]:
             remove_issuing_ca(run.folder, authority.generation)
             changes.append(f"ca: removed {_issuing_name(authority)}; its last leaf has expired")
         authorities = authorities.without(unused)
+        found = survey(run, authorities, now)
+    if made := renew_impostors(run, authorities):
+        changes += made
         found = survey(run, authorities, now)
     options = run.options
     if options.again and not found.record.has_room:

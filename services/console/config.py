@@ -22,6 +22,7 @@ class Config:
     gateway: Address
     queue: Address
     certificates: Path | None
+    impostors: Path | None
     alive_file: Path | None
     max_connections: int
     keepalive_seconds: float
@@ -43,6 +44,7 @@ class Config:
             gateway=env.address("CONSOLE_GATEWAY"),
             queue=env.address("CONSOLE_QUEUE"),
             certificates=_optional_path(env, "CONSOLE_CERTIFICATES"),
+            impostors=_optional_path(env, "CONSOLE_IMPOSTORS"),
             alive_file=_optional_path(env, "CONSOLE_ALIVE_FILE"),
             max_connections=env.integer("CONSOLE_MAX_CONNECTIONS", 100, minimum=1),
             keepalive_seconds=env.seconds("CONSOLE_KEEPALIVE_SECONDS", 75, minimum=0.1),

@@ -7,7 +7,7 @@ recording back to have it drawn or exported, as a stranger would: it is read ane
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mtls.address import Address
@@ -16,9 +16,11 @@ from mtls.ssl_contexts import client_context
 import orjson
 from aiohttp import hdrs, web
 
+from console.attacks import tls_context
 from console.context import CONFIG, IDENTITY
 from console.errors import Busy, ConsoleError, InvalidRequest, Unreachable
 from console.handshake_page import page_of
+from console.impostors import HONEST, KINDS, NoImpostors, attacker
 from console.json_http import json_response, read_json
 from doctor.calls import Protocol
 from doctor.connection import Target
@@ -28,7 +30,7 @@ from doctor.recording import MAX_BYTES, Recording, RecordingError, from_json
 
 IN_MEMORY: Final = "memory"
 _GATEWAY, _QUEUE = "gateway", "video-queue"
-_OURSELVES: Final = "console"
+_OURSELVES: Final = HONEST
 _MAX_WAITING: Final = 4  # a handshake takes well under a second
 
 
@@ -95,6 +97,17 @@ def _address(app: web.Application, server: str) -> Address:
     return app[CONFIG].gateway if server == _GATEWAY else app[CONFIG].queue
 
 
+def _impostors(app: web.Application) -> list[str]:
+    """Return the kinds that speak TLS, as far as there are certificates for them."""
+    has_files = app[CONFIG].impostors is not None
+    return [
+        name
+        for name, kind in KINDS.items()
+        if name != _OURSELVES and kind.speaks_tls and not kind.is_old
+        if has_files or not kind.shows
+    ]
+
+
 async def _choices(request: web.Request) -> web.Response:
     """GET /api/handshake: with whom, as whom, and how a handshake can be made."""
     servers = [
@@ -102,7 +115,11 @@ async def _choices(request: web.Request) -> web.Response:
     ]
     return json_response(
         {
-            "clients": [{"id": _OURSELVES, "label": f"{_OURSELVES} (genuine)"}],
+            "clients": [
+                {"id": _OURSELVES, "label": f"{_OURSELVES} (genuine)"},
+                *({"id": name, "label": KINDS[name].title} for name in _impostors(request.app)),
+            ],
+            "entries": {kind.entry: name for name, kind in KINDS.items() if kind.entry},
             "servers": [*servers, {"id": IN_MEMORY, "label": "a server in memory"}],
             "sessions": [
                 {"id": name, "label": session.label, "only_in_memory": session.is_resumed}
@@ -117,13 +134,15 @@ async def _record(request: web.Request) -> web.Response:
     wanted = await read_json(request)
     session = SESSIONS.get(_text(wanted, "session"))
     server, client = _text(wanted, "server"), _text(wanted, "client")
-    if session is None or client != _OURSELVES or server not in {*_ASKED, IN_MEMORY}:
+    if session is None or server not in {*_ASKED, IN_MEMORY}:
         raise InvalidRequest
-    if session.is_resumed and server != IN_MEMORY:
-        raise InvalidRequest
+    if client not in {_OURSELVES, *_impostors(request.app)}:
+        raise NoImpostors
+    if session.is_resumed > (server == IN_MEMORY) or (server == IN_MEMORY) > (client == _OURSELVES):
+        raise InvalidRequest("Only a server in memory resumes sessions, and it knows us alone.")
     async with request.app[_TURNS]:
         # A thread that is cancelled goes on; it ends by itself within its seconds.
-        recording = await asyncio.to_thread(_make, request.app, server, session)
+        recording = await asyncio.to_thread(_make, request.app, client, server, session)
     return _answer(recording)
 
 
@@ -134,21 +153,27 @@ def _text(content: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _make(app: web.Application, server: str, session: Session) -> Recording:
+def _make(app: web.Application, client: str, server: str, session: Session) -> Recording:
     """Make a handshake; it takes a thread for some milliseconds, or some seconds if it hangs."""
     identity = app[IDENTITY].current
     if server == IN_MEMORY:
         return record_in_memory(identity, session.version, is_resumed=session.is_resumed)
     address = _address(app, server)
+    if client == _OURSELVES:
+        context = client_context(identity)
+    else:
+        shown = attacker(KINDS[client], app[CONFIG].impostors, identity)
+        context = tls_context(identity.ca_pem, shown)
     recording = record(
         Target(address.host, address.port, address.host),
-        client_context(identity),
+        context,
         server=server,
         protocol=_ASKED[server],
         path=_PATH,
         timeout=app[CONFIG].call_seconds,
         version=session.version,
     )
+    recording = replace(recording, client=client)
     if (obstacle := recording.attempt.not_reached) is not None:
         raise Unreachable(
             f"The {server} does not answer: {obstacle}.",

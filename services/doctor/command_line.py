@@ -79,8 +79,9 @@ def _save(seen: Attempt, path: Path) -> None:
     """
     text = json.dumps(recording_of(seen).to_json(), indent=1)
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text + "\n")
+        path.unlink(missing_ok=True)  # its mode may be another
+        path.touch(0o600)
+        path.write_text(text + "\n", "utf-8")
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 

@@ -59,7 +59,9 @@ def picture(recording: Recording) -> dict[str, Any]:
         "recorded_at": recording.to_json()["recorded_at"],
         "is_in_memory": recording.is_in_memory,
         "is_resumed": seen.is_resumed,
-        "version": named(seen.hello_version, VERSIONS) if seen.hello_version else "no TLS",
+        "version": named(seen.hello_version, VERSIONS)
+        if seen.hello_version
+        else "no version agreed",
         "cipher": seen.cipher,
         "alpn": seen.alpn or "",
         "bytes": sum(len(flight.data) for flight in seen.flights),
@@ -170,11 +172,9 @@ def _signed(
             for each in messages
             if each["number"] < message["number"] and each["name"] != "ChangeCipherSpec"
         ]
-        yield [
-            "signed over",
-            f'64 bytes 20, "TLS 1.3, {message["sender"]} CertificateVerify", 00, {algorithm} of '
-            f"messages {', '.join(map(str, covered))}",
-        ]
+        numbers = ", ".join(map(str, covered))
+        text = f'64 bytes 20, "TLS 1.3, {message["sender"]} CertificateVerify", 00, {algorithm}'
+        yield ["signed over", f"{text} of messages {numbers}"]
     for card in certificates:
         if card["sender"] == message["sender"] and card["place"] == 0:
             yield ["key", f"{card['key']}, of the leaf in message {card['message']}"]
@@ -247,7 +247,9 @@ def _failed_step(recording: Recording) -> Step | None:
         return None
     if seen.verdict:
         return Step.CLIENT_VERIFIES
-    return Step.SERVER_VERIFIES if seen.has_verified else Step.SERVER_PRESENTS
+    if seen.has_verified:
+        return Step.SERVER_VERIFIES
+    return Step.SERVER_PRESENTS if seen.hello_version else Step.CLIENT_HELLO
 
 
 def _is_reached(recording: Recording, step: Step) -> bool:

@@ -158,7 +158,7 @@ export function drawMessagePanel(picture, message, { hrefOfEntry, isOpen = false
     message.fields.length > 0 && cards.length === 0 && h("dl", { class: "hs-fields" }, message.fields.map(([name, text]) => [h("dt", {}, name), h("dd", {}, text)])),
     cards.map((card) => drawCard(card, picture)),
     message.name === "CertificateVerify" && picture.certificates.filter((card) => card.sender === message.sender && card.place === 0).map((card) => h("div", {}, h("p", { class: "hs-where muted" }, "the certificate's life"), drawLife(card, picture))),
-    message.see.length > 0 && h("div", { class: "hs-see" }, h("h3", {}, "What goes wrong here"), h("ul", {}, message.see.map(([entry, title]) => h("li", {}, hrefOfEntry ? h("a", { href: hrefOfEntry(entry, title) }, `${entry}. ${title}`) : `${entry}. ${title}`)))),
+    message.see.length > 0 && h("div", { class: "hs-see" }, h("h3", {}, "What goes wrong here"), h("ul", {}, message.see.map(([entry, title]) => h("li", {}, hrefOfEntry(entry, title) ? h("a", { href: hrefOfEntry(entry, title) }, `${entry}. ${title}`) : `${entry}. ${title}`)))),
     message.records.map((number) => drawRecord(picture.records[number], isOpen)),
     bytes,
   ];

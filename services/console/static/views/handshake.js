@@ -170,7 +170,8 @@ class View {
     if (run === FILE) return "the opened file";
     const [server, client, session] = run.split(".");
     const name = this.choices.sessions.find((each) => each.id === session)?.label ?? session;
-    return server === "memory" ? `${name}, in memory` : `${client} to ${server}`;
+    const who = this.choices.clients.find((each) => each.id === client)?.label ?? client;
+    return server === "memory" ? `${name}, in memory` : `${who} → ${server}`;
   }
 
   chosen() {
@@ -281,7 +282,7 @@ class View {
       const { outcome } = this.pictures()[0];
       this.panel.replaceChildren(
         h("h2", {}, outcome.is_accepted ? "Both have proved who they are" : `Refused by the ${outcome.by}`),
-        outcome.is_accepted ? h("p", {}, "Open a message to see what it proves, and what would go wrong without it.") : [h("p", {}, outcome.text), outcome.fix && h("p", { class: "hs-proves" }, h("strong", {}, "Fix: "), outcome.fix)],
+        ...(outcome.is_accepted ? [h("p", {}, "Open a message to see what it proves, and what would go wrong without it.")] : [h("p", {}, outcome.text), outcome.fix ? h("p", { class: "hs-proves" }, h("strong", {}, "Fix: "), outcome.fix) : "", this.intruderLink()]),
         h("p", { class: "muted small" }, "The arrow keys walk through the messages. The address names the one that is open."),
       );
       return;
@@ -292,10 +293,16 @@ class View {
     const close = h("a", { class: "button quiet compact hs-close", href: `#/handshake/${encodeURIComponent(this.runs.join("~"))}` }, "Close");
     this.panel.replaceChildren(
       h("div", { class: "spread" }, h("h2", {}, breakable(titleOf(chosen))), close),
-      ...drawMessagePanel(picture, chosen, { hrefOfEntry: null }).flat(Infinity).filter(Boolean),
+      ...drawMessagePanel(picture, chosen, { hrefOfEntry: (_, title) => this.choices.entries[title] && `#/intruders/${this.choices.entries[title]}/gateway` }).flat(Infinity).filter(Boolean),
     );
     this.panel.scrollTop = 0;
     link?.scrollIntoView({ block: "nearest" });
+  }
+
+  intruderLink() {
+    const [server, client] = this.runs[0].split(".");
+    if (!client || client === this.choices.clients[0].id) return "";
+    return h("a", { href: `#/intruders/${client}/${server}` }, "What the server logged, and the failure catalogue's entry");
   }
 
   /** The arrow keys walk through the messages, of one lane and then the next; Escape closes. */
