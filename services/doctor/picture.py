@@ -5,7 +5,8 @@ side or from a file: whoever draws them writes them as text.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import Any, Final
 
 from cryptography import x509
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from doctor.anatomy import anatomy
-from doctor.calls import refusal_of
+from doctor.calls import parse_response, refusal_of
 from doctor.chain import extension_of
 from doctor.codes import TLS_1_3, VERSIONS, alert_named, named
 from doctor.connection import Attempt
@@ -46,7 +47,7 @@ def picture(recording: Recording) -> dict[str, Any]:
     """Return everything that the page shows, as JSON's types."""
     seen = recording.attempt
     records = records_of(seen.flights, seen.secrets)
-    drawn = _place_in_records(list(events_of(seen)), records)
+    drawn = _place_in_records([_in_its_step(event) for event in events_of(seen)], records)
     certificates = list(_certificates(drawn))
     messages = [_message(number, each, seen) for number, each in enumerate(drawn, 1)]
     for message in messages:
@@ -83,6 +84,12 @@ class _Drawn:
 
     event: Event
     records: list[Record] = field(default_factory=list)
+
+
+def _in_its_step(event: Event) -> Event:
+    """Take a refusal back to its step: it may come when the client has already asked something."""
+    said = alerts([event.message], Direction.RECEIVED)
+    return replace(event, step=Step.ACCESS) if event.step is Step.DATA and any(said) else event
 
 
 def _place_in_records(events: list[Event], records: list[Record]) -> list[_Drawn]:
@@ -234,7 +241,7 @@ def _step(recording: Recording, step: Step) -> dict[str, Any]:
         "title": TITLES[step],
         "note": _NOTES[step],
         "side": _OWN_STEPS.get(step, ""),
-        "outcome": outcome_of(seen, step),
+        "outcome": outcome_of(seen, step) or (step is Step.DATA and _denial(recording)) or "",
         "is_failed": step is _failed_step(recording),
         "is_reached": _is_reached(recording, step),
     }
@@ -257,14 +264,33 @@ def _is_reached(recording: Recording, step: Step) -> bool:
     failed = _failed_step(recording)
     if failed is None or step <= failed:
         return True
-    return step is Step.ACCESS and failed is Step.SERVER_VERIFIES
+    return failed is Step.SERVER_VERIFIES and (step is Step.ACCESS or _asks(recording.attempt))
+
+
+def _asks(seen: Attempt) -> bool:
+    """Whether we asked something before we heard of a refusal."""
+    return any(message.content_type is ContentType.DATA for message in seen.messages)
+
+
+def _denial(recording: Recording) -> str:
+    """Return what the server answers to one that it knows and does not allow; empty if it allows.
+
+    TLS proves who somebody is. What he may do is decided for each request after it.
+    """
+    response = parse_response(recording.attempt.answer)
+    if response is None or response.status not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return ""
+    return f"denied by the server's policy, with HTTP {response.status} {response.reason}"
 
 
 def _outcome(recording: Recording) -> dict[str, Any]:
     """Say how it ended, and if it was refused, by whom and how."""
     seen = recording.attempt
     if is_complete(seen):
-        return {"is_accepted": True, "by": "", "step": 0, "alert": "", "text": "", "fix": ""}
+        denied = _denial(recording)
+        step = Step.DATA.value if denied else 0
+        text = f"TLS lets it in, and then it is {denied}." if denied else ""
+        return {"is_accepted": True, "by": "", "step": step, "alert": "", "text": text, "fix": ""}
     refusal = refusal_of(seen)
     by = CLIENT if seen.verdict else SERVER
     said = alerts(seen.messages, Direction.SENT if seen.verdict else Direction.RECEIVED)

@@ -18,7 +18,7 @@ from doctor.recording import Recording
 from doctor.watch import Direction, Message
 
 VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
-_PATIENCE_SECONDS: Final = 0.2  # a server that half-closes is heard later, too
+_PATIENCE_SECONDS: Final = 0.3  # an alert that comes later is read, if the server half-closes
 _NOBODY: Final = "nobody"
 
 

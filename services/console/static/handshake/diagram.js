@@ -38,6 +38,7 @@ export function leadOf(picture) {
 
 export function verdictOf(picture) {
   const { is_accepted: accepted, by, step, alert } = picture.outcome;
+  if (accepted && step) return h("p", { class: "hs-verdict bad" }, h("strong", {}, "✓ Accepted by TLS, ✗ denied by the policy"), ` at step ${step}`);
   if (accepted) return h("p", { class: "hs-verdict ok" }, h("strong", {}, "✓ Accepted"), ` · ${picture.version}${picture.is_resumed ? ", resumed" : ""} · ${picture.cipher}`);
   return h("p", { class: "hs-verdict bad" }, h("strong", {}, `✗ Refused by the ${by}`), step ? ` at step ${step}` : "", alert ? ` · alert ${alert}` : " · no alert");
 }
@@ -132,7 +133,7 @@ function drawMessage(message, { href, isSelected, isOnlyHere }) {
 function drawOutcome(step) {
   if (!step.is_reached) return h("p", { class: "hs-outcome muted" }, "– not reached");
   if (!step.outcome) return null;
-  const isBad = step.is_failed || /^refused/.test(step.outcome);
+  const isBad = step.is_failed || /^(refused|denied)/.test(step.outcome);
   const isGood = /^(valid|granted)/.test(step.outcome);
   const sign = isBad ? "✗ " : isGood ? "✓ " : "";
   const kind = isBad ? "bad" : isGood ? "ok" : "";

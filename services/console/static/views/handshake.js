@@ -279,12 +279,7 @@ class View {
     for (const link of this.root.querySelectorAll(".hs-message")) link.removeAttribute("aria-current");
     this.root.classList.toggle("has-open-message", Boolean(chosen));
     if (!chosen) {
-      const { outcome } = this.pictures()[0];
-      this.panel.replaceChildren(
-        h("h2", {}, outcome.is_accepted ? "Both have proved who they are" : `Refused by the ${outcome.by}`),
-        ...(outcome.is_accepted ? [h("p", {}, "Open a message to see what it proves, and what would go wrong without it.")] : [h("p", {}, outcome.text), outcome.fix ? h("p", { class: "hs-proves" }, h("strong", {}, "Fix: "), outcome.fix) : "", this.intruderLink()]),
-        h("p", { class: "muted small" }, "The arrow keys walk through the messages. The address names the one that is open."),
-      );
+      this.panel.replaceChildren(...this.summaries(), h("p", { class: "muted small" }, "The arrow keys walk through the messages. The address names the one that is open."));
       return;
     }
     const picture = this.pictures()[this.selected.lane];
@@ -299,10 +294,23 @@ class View {
     link?.scrollIntoView({ block: "nearest" });
   }
 
-  intruderLink() {
-    const [server, client] = this.runs[0].split(".");
-    if (!client || client === this.choices.clients[0].id) return "";
-    return h("a", { href: `#/intruders/${client}/${server}` }, "What the server logged, and the failure catalogue's entry");
+  /** What is in the panel while no message is open. */
+  summaries() {
+    const failures = this.pictures().flatMap(({ outcome, client }, lane) => {
+      if (outcome.is_accepted && !outcome.step) return [];
+      const [server, kind] = this.runs[lane].split(".");
+      const isIntruder = kind && kind !== this.choices.clients[0].id;
+      return [
+        h("h2", {}, outcome.is_accepted ? `${client}: known, and not allowed` : `${client} and ${this.pictures()[lane].server}: refused by the ${outcome.by}`),
+        h("p", {}, outcome.text),
+        outcome.fix ? h("p", { class: "hs-proves" }, h("strong", {}, "Fix: "), outcome.fix) : "",
+        isIntruder ? h("a", { href: `#/intruders/${kind}/${server}` }, "What the server logs of it, and what to do") : "",
+      ];
+    });
+    if (failures.length) return failures;
+    const title = this.runs.length > 1 ? "The same seven steps, twice" : "Both have proved who they are";
+    const text = this.runs.length > 1 ? "Where they differ, a message says that it is only here. " : "";
+    return [h("h2", {}, title), h("p", {}, `${text}Open a message to see what it proves, and what would go wrong without it.`)];
   }
 
   /** The arrow keys walk through the messages, of one lane and then the next; Escape closes. */
