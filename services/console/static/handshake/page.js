@@ -127,7 +127,7 @@ async function check() {
   }
   tell(right === sealed.length, `${right} of ${plural(sealed.length, "encrypted record")} opened, and each holds the message that is shown.`);
   for (const message of picture.messages) {
-    if (message.name === "CertificateVerify") tell(await verifySignature(message).catch(() => false), `The ${message.sender}'s signature over ${plural(message.number - 1, "message")} so far fits the public key in its certificate.`);
+    if (message.name === "CertificateVerify") tell(await verifySignature(message).catch(() => false), `The ${message.sender}'s signature over every message before it fits the public key in its certificate.`);
     if (message.name === "Finished") tell(await verifyFinished(message).catch(() => false), `The ${message.sender}'s Finished (${count(size(message.hex) - 4)} bytes) fits every message before it.`);
   }
 }
