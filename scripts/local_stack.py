@@ -265,14 +265,14 @@ class Stack:
 
 def opening(console: Service) -> str:
     """Return the address to open, with its token: what the console printed last."""
-    starts = sum(event["event"] == "server.listening" for event in console.log.events())
 
-    def is_latest(event: Event) -> bool:
-        nonlocal starts
-        starts -= event["event"].startswith(OPEN)
-        return starts == 0
+    def said(begin: str) -> list[str]:
+        events = (str(event["event"]) for event in console.log.events())
+        return [event for event in events if event.startswith(begin)]
 
-    return str(console.log.wait_for(is_latest)["event"]).removeprefix(OPEN)
+    # Each start prints a line, just after it has logged that it listens.
+    console.log.wait_for(lambda _: len(said(OPEN)) == len(said("server.listening")))
+    return said(OPEN)[-1].removeprefix(OPEN)
 
 
 @contextmanager

@@ -140,8 +140,8 @@ def is_from_elsewhere(request: web.Request) -> bool:
     """Whether a browser says that a page of another origin sent the request.
 
     A link on another site may lead to the page, which is then asked for the token. It may not
-    fetch, frame or change anything. What changes something has to say that it comes from here: browsers
-    have sent Origin with every POST and DELETE for longer than they know SameSite.
+    fetch, frame or change anything. What changes something has to say that it comes from here:
+    browsers have sent Origin with every POST and DELETE for longer than they know SameSite.
     """
     headers = request.headers
     site = headers.get("Sec-Fetch-Site", "")

@@ -1,6 +1,7 @@
 """Listening: plain HTTP, for one machine's browsers; and the line that says what to open."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -68,9 +69,10 @@ def _bind(address: Address) -> socket.socket:
     try:
         return socket.create_server((address.host, address.port), family=family)
     except OSError as error:
+        why = os.strerror(error.errno or 0)  # its own text has the address once more
         raise StartError(
-            f"Cannot listen on {address} ({error.strerror}): another program may have the port, "
-            "or the host is not one of this machine's. Set CONSOLE_LISTEN."
+            f"Cannot listen on {address} ({why}): another program may have the port, or the host "
+            "is not one of this machine's. Set CONSOLE_LISTEN."
         ) from error
 
 

@@ -4,7 +4,7 @@ import datetime as dt
 
 from aiohttp import web
 
-from console.context import IDENTITY, SIGHT
+from console.context import CONFIG, IDENTITY, SIGHT
 from console.json_http import json_response
 from console.sight import certificate_json
 
@@ -22,6 +22,7 @@ async def get_status(request: web.Request) -> web.Response:
         {
             "identity": str(me.spiffe_id),
             "certificate": certificate_json(me.certificate),
+            "certs_command": request.app[CONFIG].certs_command,
             "servers": [sighting.as_json() for sighting in sightings],
             "at": now(),
         }

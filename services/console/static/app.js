@@ -146,7 +146,7 @@ function serverText(server) {
   if (server.accepted) {
     return h("span", { class: "server" }, h("span", { class: "sign" }, "✓"), name, ` accepts us`);
   }
-  return h("span", { class: "server", title: server.fix }, "✗", name, ` does not: ${server.error}`);
+  return h("span", { class: "server", title: server.fix }, h("span", { class: "sign bad" }, "✗"), name, ` does not: ${server.error}`);
 }
 
 function drawAge() {
@@ -161,12 +161,12 @@ document.addEventListener("visibilitychange", () => document.hidden || look());
 
 // --- The theme: the system's, or the one that was chosen ---
 
-const THEMES = ["system", "light", "dark"];
+const THEMES = ["auto", "light", "dark"];
 const themeButton = document.getElementById("theme");
-let theme = localStorage.getItem("theme") ?? "system";
+let theme = localStorage.getItem("theme") ?? "auto";
 
 function drawTheme() {
-  if (theme === "system") delete document.documentElement.dataset.theme;
+  if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
   themeButton.textContent = `Theme: ${theme}`;
 }
