@@ -285,9 +285,9 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="mtls-demo-") as folder,
         contextlib.suppress(KeyboardInterrupt),
-        running_stack(Path(folder)) as (stack, queue, gateway),
+        running_stack(Path(folder), impostors=True) as (stack, queue, gateway),
         stack.start_transcoder(queue.address),
-        stack.start_renewer(),
+        stack.start_renewer("--impostors"),
     ):
         good = asyncio.run(tell(console, stack, queue, gateway))
         if options.keep:

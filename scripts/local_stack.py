@@ -276,9 +276,11 @@ def opening(console: Service) -> str:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[tuple[Stack, Service, Service]]:
+def running_stack(
+    folder: Path, *, impostors: bool = False
+) -> Iterator[tuple[Stack, Service, Service]]:
     """Yield a stack with both services running: (stack, queue, gateway)."""
     stack = Stack(folder)
-    stack.write_certificates()
+    stack.write_certificates(impostors=impostors)
     with stack.start_queue() as queue, stack.start_gateway(queue.address) as gateway:
         yield stack, queue, gateway

@@ -2,7 +2,7 @@
 
 `bootstrap_certs.py --impostors` makes a file of each below impostors/, for the console alone. They
 are harmless by what they are, and not by where they lie: what our issuing CA has signed here names
-`impostors/<kind>`, which no policy knows, or nobody whom a peer of ours takes for anybody; it has no
+`impostors/<kind>`, which no policy knows, or has no SPIFFE ID of our trust domain, and it has no
 host name of a server. What bears an honest name is signed by a key that nobody trusts.
 """
 
@@ -10,7 +10,6 @@ import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from cryptography import x509

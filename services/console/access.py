@@ -2,9 +2,9 @@
 
     POST /api/access    {"whom": "gateway"}: ask and call that server, now
 
-The console has the keys of two identities: its own, and one that is valid and that no policy names.
-As these it really calls everything. The others' keys are their own affair, so for them there is what
-the server says: when it last saw such a call from the one who holds the key, and how its policy
+The console has the keys of two identities: its own, and one that is valid and that no policy
+names. As these it really calls everything. The others' keys are their own affair, so for them there
+is what the server says: when it last saw such a call from the holder of the key, and how its policy
 decides. Both kinds are compared where both are known.
 """
 
@@ -22,8 +22,8 @@ from console.calls import Answer, call_grpc, call_http
 from console.config import Config
 from console.context import CONFIG, IDENTITY
 from console.errors import Busy, ConsoleError, InvalidRequest
-from console.impostors import KINDS, NOT_ALLOWED, attacker
 from console.impostors import HONEST as OURSELVES
+from console.impostors import KINDS, NOT_ALLOWED, NoImpostors, attacker
 from console.intruders import TARGETS, Target
 from console.json_http import json_response, read_json
 from console.sight import GATEWAY
@@ -66,9 +66,9 @@ class Access:
         methods = list(dict.fromkeys(decision["method"] for decision in decisions))
         identities = list(dict.fromkeys(decision["identity"] for decision in decisions))
         called = {str(own.spiffe_id): await self._call(target, OURSELVES, methods)}
-        if self._config.impostors:
+        with suppress(NoImpostors):
             called[nobody] = await self._call(target, NOT_ALLOWED, methods)
-        else:
+        if nobody not in called:
             identities.remove(nobody)
         cells = {
             (decision["identity"], decision["method"]): _cell(
@@ -103,7 +103,7 @@ class Access:
         return list(dict.fromkeys(names))[:_MOST_OTHERS]
 
     async def _call(self, target: Target, who: str, methods: list[str]) -> dict[str, Row]:
-        """Call each method as this client; return what was answered, with what the server logged."""
+        """Call each method as this client; return what was answered, and what was logged."""
         own = self._identity.current
         client = attacker(KINDS[who], self._config.impostors, own)
         before = await self._audits.last_number(target.name)

@@ -108,9 +108,7 @@ async def attack_http(
     address: Address, ca_pem: bytes, attacker: Attacker, *, seconds: float
 ) -> Seen:
     """Ask the gateway for its videos, over a connection of its own."""
-    request = (
-        f"{HTTP_ACTION}?page_size=1 HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )
+    request = f"{HTTP_ACTION}?page_size=1 HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
     return await _over_a_socket(address, ca_pem, attacker, request.encode(), "http/1.1", seconds)
 
 

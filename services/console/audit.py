@@ -55,7 +55,7 @@ class Audits:
         return await self._call(self._queue.ListRefusals, request, "refusals")
 
     async def decisions(self, server: str, others: Sequence[str] = ()) -> list[Row]:
-        """Return what the server's policy says of each of its peers, and of `others` (SPIFFE IDs)."""
+        """Return what the policy says of each of its peers, and of `others` (SPIFFE IDs)."""
         if server == THE_GATEWAY:
             query = [("identity", other) for other in others]
             return await self._get("policy", query, "decisions")

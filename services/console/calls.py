@@ -58,7 +58,9 @@ async def _request(session: aiohttp.ClientSession, action: str) -> Answer:
             method, path.format_map(_NOTHING), allow_redirects=False
         ) as response:
             content = await response.content.read(_MAX_ANSWER_BYTES)
-            return Answer(action, str(response.status), _detail(content) or response.reason or "", at)
+            return Answer(
+                action, str(response.status), _detail(content) or response.reason or "", at
+            )
     except (aiohttp.ClientError, TimeoutError) as error:
         words = f"{type(error).__name__}: {error}"[:_MAX_CHARACTERS]
         return Answer(action, "", words, at, failed=True)

@@ -52,6 +52,7 @@ class Kind:
             "title": self.title,
             "differs": self.differs,
             "honest": not self.entry,
+            "handshakes": self.speaks_tls and not self.is_old,
             "fix": self.fix or (entry.fix if entry else ""),
             "entry": entry.as_json() if entry else None,
         }

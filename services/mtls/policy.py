@@ -40,7 +40,7 @@ class Policy:
             raise Denied(peer, action, rule)
 
     def rule_against(self, spiffe_id: SpiffeId, action: str) -> str | None:
-        """Return the rule by which a peer of this name is denied the action; None: it is allowed."""
+        """Return the rule by which a peer of this name is denied; None: it is allowed."""
         if spiffe_id.trust_domain != self.trust_domain:
             return self._only_ours
         if (names := self.allowed.get(action)) is None:

@@ -25,13 +25,13 @@ class _Audit(AuditServicer):
     def __init__(self, identity: IdentitySource) -> None:
         self._identity = identity
 
-    async def ListRefusals(
+    async def ListRefusals(  # noqa: N802  named by the contract
         self, request: api.ListRefusalsRequest, _context: _Context
     ) -> api.ListRefusalsResponse:
         refusals = audit_of(self._identity).refusals(request.after)
         return api.ListRefusalsResponse(refusals=map(_refusal, refusals))
 
-    async def ListDecisions(
+    async def ListDecisions(  # noqa: N802  named by the contract
         self, request: api.ListDecisionsRequest, context: _Context
     ) -> api.ListDecisionsResponse:
         try:

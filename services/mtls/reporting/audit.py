@@ -1,7 +1,7 @@
-"""What a server tells of itself to those who may ask: whom it has refused, and what its policy says.
+"""What a server tells of itself to whom it may: whom it has refused, and what its policy says.
 
-A refused client learns little, and over gRPC nothing. Who runs the server reads the log; whoever may
-ask the server (by its policy) gets the same answer over mutual TLS. All of it is bounded: the latest
+A refused client learns little, and over gRPC nothing. Who runs the server reads the log; a peer
+that the policy allows to ask is told the same over mutual TLS. All of it is bounded: the latest
 refusals, cut, and the calls that the policy names.
 """
 

@@ -1,7 +1,7 @@
 """The frame stands alone: without api/, domain/ and storage/ it serves whatever is put in.
 
-A reader copies three packages and the contract of the audit, deletes three folders, adds api/service.py, and edits the table of
-policy.py.
+A reader copies three packages and the contract of the audit, deletes three folders, adds
+api/service.py, and edits the table of policy.py.
 """
 
 import ast

@@ -47,7 +47,7 @@ class View {
         h("div", {}, h("h1", {}, "Who may do what"), this.lead),
         this.again),
       legend(),
-      [...this.parts.values()],
+      ...this.parts.values(),
       this.panel,
     );
     for (const server of SERVERS) this.draw(server);
@@ -108,20 +108,24 @@ class View {
     part.replaceChildren(
       title,
       answer.error ? errorState(answer.error, () => this.call()) : h("p", { class: "small muted num" }, `${answer.address}, asked at ${clock(answer.at)}, in ${Math.round(answer.milliseconds)} ms`),
-      shown?.rows ? this.matrix(server, shown, Boolean(answer.error)) : null,
+      shown?.rows
+        ? this.matrix(server, shown, Boolean(answer.error))
+        : h("p", { class: "muted ac-never" }, badge("", HOW.never), " Nothing is known of this server's policy."),
     );
-    if (!shown?.rows) part.append(h("p", { class: "muted" }, badge("", "never asked"), " Nothing is known of this server's policy: it has not been asked."));
   }
 
-  matrix(server, { methods, rows }, isOld) {
-    const groups = groupsOf(server, methods);
+  matrix(server, { methods: told, rows }, isOld) {
+    const groups = groupsOf(server, told);
+    const methods = groups.flatMap((group) => group.methods);
+    const cellOf = (row, method) => row.cells.find((cell) => cell.method === method);
+    const ordered = [...rows.filter((row) => row.called), ...rows.filter((row) => !row.called)];
     const head = h("thead", {},
       h("tr", {}, h("td", {}), groups.map(({ name, methods: own }) => h("th", { colspan: own.length, scope: "colgroup", class: "ac-group" }, name))),
       h("tr", {}, h("th", { scope: "col" }, "identity"), methods.map((method) => h("th", { scope: "col", class: "ac-method" }, h("span", {}, labelOf(method))))));
-    const body = rows.map((row) =>
+    const body = ordered.map((row) =>
       h("tr", { class: row.called ? "called" : "" },
         h("th", { scope: "row" }, h("span", { class: "mono" }, shortName(row.identity)), h("span", { class: "ac-key" }, row.called ? "we have its key" : "")),
-        row.cells.map((cell) => h("td", {}, this.cell(server, row.identity, cell)))));
+        methods.map((method) => h("td", {}, this.cell(server, row.identity, cellOf(row, method))))));
     const table = h("table", { class: `ac-table ${isOld ? "old" : ""}` }, h("caption", { class: "visually-hidden" }, `${TITLES[server]}, by identity`), head, h("tbody", {}, body));
     table.querySelector("tbody button")?.setAttribute("tabindex", "0");
     return h("div", { class: "ac-scroll", tabindex: "-1" }, table);
@@ -179,13 +183,13 @@ class View {
       facts([
         ["identity", row.identity],
         ["method", cell.method],
-        ["rule", cell.rule ? `denied: ${cell.rule}` : "the table names this identity"],
+        ["rule", cell.rule || "the table names this identity"],
         ["answered", call?.code && [call.code, call.words].filter(Boolean).join(": ")],
         ["logged", call?.reason && `call.denied reason=${call.reason} rule=${call.rule}`],
         ["called", call?.at && `${clock(call.at)} (${ago(Date.parse(call.at))})`],
         ["asked", clock(shown.at)],
       ]),
-    ];
+    ].filter(Boolean);
   }
 
   // --- Arrow keys walk through a matrix, which is one stop of the Tab key ---
@@ -229,21 +233,20 @@ function legend() {
     entry("told", "by its policy in force: we have no such key"));
 }
 
-/** Methods by their service, in the order in which the server names them. */
+/** Methods by their service, each in the order in which the server names them. */
 function groupsOf(server, methods) {
-  const groups = [];
+  const groups = new Map();
   for (const method of methods) {
     const name = server === "gateway" ? routeGroup(method) : method.split("/")[1].split(".").at(-1);
-    if (groups.at(-1)?.name === name) groups.at(-1).methods.push(method);
-    else groups.push({ name, methods: [method] });
+    groups.set(name, [...(groups.get(name) ?? []), method]);
   }
-  return groups;
+  return [...groups].map(([name, own]) => ({ name, methods: own }));
 }
 
 function routeGroup(method) {
   const [verb, path] = method.split(" ");
-  if (path.startsWith("/videos")) return verb === "GET" ? "read videos" : "change";
-  return path.startsWith("/audit") ? "audit" : "about";
+  if (path.startsWith("/videos")) return verb === "GET" ? "read videos" : "change them";
+  return path.startsWith("/audit") ? "audit" : "itself";
 }
 
 function labelOf(method) {

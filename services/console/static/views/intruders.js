@@ -197,6 +197,7 @@ class View {
         h("div", { class: "spread at-foot" },
           h("span", { class: "muted small num" }, `Asked ${result.asked} of ${result.address} at ${clock(result.at)}, over in ${result.milliseconds} ms`),
           h("div", { class: "row" },
+            kind.handshakes && h("a", { class: "small", href: `#/handshake/${encodeURIComponent(handshakes(who, whom, kind))}` }, kind.honest ? "Its handshake, message by message" : "Its handshake, beside the console's"),
             h("button", { class: "button compact", type: "button", onclick: () => this.tryAgain(who, whom) }, "Try again"),
             h("button", { class: "button quiet compact", type: "button", onclick: () => this.context.navigate("intruders") }, "Close"))),
       );
@@ -314,6 +315,12 @@ function story(kind, result) {
   }
 }
 
+/** The run, or two runs, of the view "Handshake" that show what happened here. */
+function handshakes(who, whom, kind) {
+  const run = `${whom}.${who}.tls13`;
+  return kind.honest ? run : `${whom}.console.tls13~${run}`;
+}
+
 function column(title, ...content) {
   return h("section", { class: "at-column" }, h("h3", {}, title), content);
 }
@@ -345,8 +352,7 @@ function loggedColumn({ logged, matched, whom, outcome }, kind) {
     title,
     h("p", { class: "at-quote mono" }, h("strong", {}, logged.event), ` reason=${logged.reason}`),
     facts([
-      ["error", logged.event === "handshake.refused" && logged.error],
-      ["rule", logged.event === "call.denied" && logged.error],
+      [logged.event === "call.denied" ? "rule" : "error", logged.error],
       ["identity", logged.identity],
       ["method", logged.method],
       ["presented", presented && (presented.names.join(" ") || presented.subject)],
