@@ -22,8 +22,8 @@ class Config:
     gateway: Address
     queue: Address
     certificates: Path | None
-    certs_command: str
     impostors: Path | None
+    certs_command: str
     alive_file: Path | None
     max_connections: int
     keepalive_seconds: float
@@ -45,8 +45,8 @@ class Config:
             gateway=env.address("CONSOLE_GATEWAY"),
             queue=env.address("CONSOLE_QUEUE"),
             certificates=_optional_path(env, "CONSOLE_CERTIFICATES"),
-            certs_command=env.text("CONSOLE_CERTS_COMMAND", "docker compose run --rm certs"),
             impostors=_optional_path(env, "CONSOLE_IMPOSTORS"),
+            certs_command=env.text("CONSOLE_CERTS_COMMAND", "docker compose run --rm certs"),
             alive_file=_optional_path(env, "CONSOLE_ALIVE_FILE"),
             max_connections=env.integer("CONSOLE_MAX_CONNECTIONS", 100, minimum=1),
             keepalive_seconds=env.seconds("CONSOLE_KEEPALIVE_SECONDS", 75, minimum=0.1),
