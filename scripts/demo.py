@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -26,10 +27,11 @@ from rich.table import Table
 from demo_certificates import show_renewal, steal_and_revoke
 from demo_identities import IDENTITIES, identity_named
 from impostors import Impostor, Outcome, impostors, upload_over_grpc, upload_over_http
-from local_stack import Service, Stack, require_localhost, running_stack
+from local_stack import OPEN, Service, Stack, opening, require_localhost, running_stack
 from pki.identities import CLIENT, SERVER
 from sample_video import make_sample_video
 
+_WEB_UI_PORT: Final = 8080
 UPLOADER: Final = identity_named("client/uploader")
 GATEWAY: Final = identity_named("gateway")
 # What a library puts around the error itself.
@@ -233,8 +235,21 @@ async def tell(console: Console, stack: Stack, queue: Service, gateway: Service)
     return good
 
 
-def show_how_to_go_on(console: Console, stack: Stack, gateway: Service) -> None:
-    """Print command lines to paste."""
+def start_web_ui(stack: Stack, queue: Service, gateway: Service) -> Service:
+    """Start the console at port 8080, or at any other if that is taken."""
+    with socket.socket() as trying:
+        trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        port = 0 if trying.connect_ex(("127.0.0.1", _WEB_UI_PORT)) == 0 else _WEB_UI_PORT
+    return stack.start_console(
+        gateway.address,
+        queue.address,
+        listen=f"127.0.0.1:{port}",
+        CONSOLE_CERTS_COMMAND=f"scripts/bootstrap_certs.py --folder {stack.certs} --localhost",
+    )
+
+
+def show_how_to_go_on(console: Console, stack: Stack, gateway: Service, web_ui: Service) -> None:
+    """Print command lines to paste, and last what to open in a browser."""
     certs = stack.certs / UPLOADER.name
     curl = f"curl --cacert {certs}/ca-certificate.crt"
     card = f"--cert {certs}/certificate.crt --key {certs}/private-key.pem"
@@ -247,7 +262,8 @@ def show_how_to_go_on(console: Console, stack: Stack, gateway: Service) -> None:
     ):
         console.print(line, soft_wrap=True, highlight=False)
     console.print(f"\nThe logs are {stack.folder}/*.log, one JSON object a line.", highlight=False)
-    console.print("\nCtrl-C ends them and removes their files.", style="bold")
+    console.print("\nCtrl-C ends them and removes their files. In a browser:\n", style="bold")
+    console.print(f"{OPEN}{opening(web_ui)}", soft_wrap=True, highlight=False)
 
 
 async def wait_for_ctrl_c() -> None:
@@ -269,14 +285,15 @@ def main() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="mtls-demo-") as folder,
         contextlib.suppress(KeyboardInterrupt),
-        running_stack(Path(folder)) as (stack, queue, gateway),
+        running_stack(Path(folder), impostors=True) as (stack, queue, gateway),
         stack.start_transcoder(queue.address),
-        stack.start_renewer(),
+        stack.start_renewer("--impostors"),
     ):
         good = asyncio.run(tell(console, stack, queue, gateway))
         if options.keep:
-            show_how_to_go_on(console, stack, gateway)
-            asyncio.run(wait_for_ctrl_c())
+            with start_web_ui(stack, queue, gateway) as web_ui:
+                show_how_to_go_on(console, stack, gateway, web_ui)
+                asyncio.run(wait_for_ctrl_c())
         return 0 if good else 1
     return 130
 

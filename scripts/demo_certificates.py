@@ -14,8 +14,10 @@ from demo_identities import IDENTITIES
 from local_stack import Service, Stack
 from pki.authority import Issued
 from pki.bootstrap import bootstrap
+from pki.crl import parse_crls, revoked_in
 from pki.identities import Identity
 from pki.identity_folder import read_identity
+from pki.revocation_lists import read_lists
 from pki.revoke import revoke
 from pki.run import Options
 
@@ -55,9 +57,10 @@ async def steal_and_revoke(stack: Stack, server: Service, victim: Identity) -> I
     assert held.key_pem  # noqa: S101  the demo made it
     since = server.log.position()
     await asyncio.to_thread(revoke, stack.certs, Options(IDENTITIES), victim.name)
+    listed = sum(len(revoked_in(crl)) for crl in parse_crls(read_lists(stack.certs)))
     await asyncio.to_thread(
         server.log.wait_for,
-        lambda event: event["event"] == "identity.renewed" and event["revoked"],
+        lambda event: event["event"] == "identity.renewed" and event["revoked"] == listed,
         since=since,
         seconds=_LONGEST_WAIT,
     )

@@ -1,16 +1,13 @@
 """Clients that must be turned away, and the honest ones that differ from them in one fact.
 
-Here, and nowhere else outside tests/, TLS is spoken past services/mtls: an impostor does not check
-its own certificate before it shows it.
+They speak TLS as the console's intruders do: an impostor does not check its own certificate before
+it shows it.
 """
 
-import datetime as dt
 import io
 import ssl
-import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import mtls  # noqa: F401  before grpc
@@ -18,15 +15,16 @@ import mtls  # noqa: F401  before grpc
 import aiohttp
 import grpc.aio
 
+from console import attacks
+from console.attacks import Attacker
 from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority, Issued
-from pki.identities import SERVER
+from pki.impostors import MAKERS
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1 import video_queue_pb2_grpc
 from videoqueue_client.sending import send_file
 
 _TIMEOUT_SECONDS: Final = 10
-_HOUR: Final = dt.timedelta(hours=1)
 _BYTES: Final = b"not much of a video"
 
 
@@ -58,20 +56,16 @@ def impostors(authority: Authority, name: str, unlisted: str) -> tuple[Impostor,
     `unlisted` is an identity that is genuine, and not allowed to do what `name` may do.
     """
     identity = identity_named(name)
-    now = dt.datetime.now(dt.UTC)
-    past, future = now - _HOUR, now + _HOUR
+
+    def made(kind: str) -> Issued:
+        return MAKERS[kind](authority, IDENTITIES, identity)
+
     return (
         Impostor("no certificate", None, "no_certificate"),
-        Impostor(
-            "another CA, same names", Authority.create(IDENTITIES).issue(identity), "unknown_ca"
-        ),
-        Impostor(
-            "expired certificate",
-            authority.issue(identity, not_before=past - _HOUR, not_after=past),
-            "expired",
-        ),
-        Impostor("not yet valid", authority.issue(identity, not_before=future), "not_yet_valid"),
-        Impostor("server certificate", authority.issue(identity, ekus=[SERVER]), "wrong_purpose"),
+        Impostor("another CA, same names", made("same-names"), "unknown_ca"),
+        Impostor("expired certificate", made("expired"), "expired"),
+        Impostor("not yet valid", made("not-yet-valid"), "not_yet_valid"),
+        Impostor("server certificate", made("server-only"), "wrong_purpose"),
         Impostor(f"genuine {unlisted}", authority.issue(identity_named(unlisted)), "not_listed"),
         Impostor("plaintext", None, "plaintext", speaks_tls=False),
     )
@@ -81,18 +75,7 @@ async def upload_over_grpc(
     address: str, ca_pem: bytes, client: Impostor, title: str, *, for_whom: str
 ) -> Outcome:
     """Try to upload a video to the queue at `address` (host:port) as `client`."""
-    certificate = client.certificate
-    credentials = grpc.ssl_channel_credentials(
-        ca_pem,
-        certificate.key_pem if certificate else None,
-        certificate.chain_pem if certificate else None,
-    )
-    channel = (
-        grpc.aio.secure_channel(address, credentials)
-        if client.speaks_tls
-        else grpc.aio.insecure_channel(address)
-    )
-    async with channel:
+    async with attacks.grpc_channel(address, ca_pem, _attacker(client)) as channel:
         call = video_queue_pb2_grpc.VideoQueueStub(channel).Upload(
             timeout=_TIMEOUT_SECONDS, metadata=(("on-behalf-of", for_whom),)
         )
@@ -151,10 +134,13 @@ async def _say(response: aiohttp.ClientResponse) -> str:
 
 def tls_context(ca_pem: bytes, client: Impostor) -> ssl.SSLContext:
     """Return the TLS of a client that verifies the server and shows what it has."""
-    context = ssl.create_default_context(cadata=ca_pem.decode("ascii"))
-    if client.certificate:
-        with tempfile.TemporaryDirectory() as folder:  # readable by its owner alone
-            path = Path(folder) / "key-pair.pem"
-            path.write_bytes(client.certificate.key_pair_pem)
-            context.load_cert_chain(path)
-    return context
+    return attacks.tls_context(ca_pem, _attacker(client))
+
+
+def _attacker(client: Impostor) -> Attacker:
+    issued = client.certificate
+    return Attacker(
+        issued.chain_pem if issued else b"",
+        issued.key_pem if issued else b"",
+        speaks_tls=client.speaks_tls,
+    )

@@ -26,6 +26,7 @@ from demo_identities import IDENTITIES
 from pki.authority import Authority
 from pki.bootstrap import bootstrap
 from pki.ca_folder import write_authority
+from pki.layout import IMPOSTORS_FOLDER, PUBLISHED_FOLDER
 from pki.run import Options
 from pki.store import make_folder
 
@@ -35,6 +36,8 @@ _START_SECONDS: Final = 30
 _STOP_SECONDS: Final = 30
 _POLL_SECONDS: Final = 0.02
 _STARTED: Final = frozenset({"server.listening", "worker.started"})
+
+OPEN: Final = "Open "  # the console's line, before the address
 
 Event = Mapping[str, Any]
 
@@ -150,11 +153,11 @@ class Stack:
         """What scripts/bootstrap_certs.py makes: the CA, and one folder per identity."""
         return self.folder / "certs"
 
-    def write_certificates(self) -> None:
-        """Lay down the CA, and issue a certificate to every identity."""
+    def write_certificates(self, *, impostors: bool = False) -> None:
+        """Lay down the CA, and issue a certificate to every identity, and to impostors if asked."""
         make_folder(self.certs)
         write_authority(self.certs, self.authority)
-        bootstrap(self.certs, Options(IDENTITIES))
+        bootstrap(self.certs, Options(IDENTITIES, impostors=impostors))
 
     def start_renewer(self, *arguments: str) -> Service:
         """Start what renews the certificates; it logs plain lines, one for each change."""
@@ -202,6 +205,22 @@ class Stack:
             **variables,
         )
 
+    def start_console(
+        self, gateway: str, queue: str, listen: str = "127.0.0.1:0", **variables: str
+    ) -> Service:
+        """Start the web UI for the gateway and the queue (host:port); `opening` has its address."""
+        return self._start_service(
+            "console",
+            "console",
+            CONSOLE_LISTEN=listen,
+            CONSOLE_IDENTITY=str(self.certs / "console"),
+            CONSOLE_CERTIFICATES=str(self.certs / PUBLISHED_FOLDER),
+            CONSOLE_IMPOSTORS=str(self.certs / IMPOSTORS_FOLDER),
+            CONSOLE_GATEWAY=gateway,
+            CONSOLE_QUEUE=queue,
+            **variables,
+        )
+
     def session(self, name: str, gateway: Service) -> aiohttp.ClientSession:
         """Return a session with the gateway as the identity `name`."""
         identity = load_identity(self.certs / name, roles=frozenset({Role.CLIENT}))
@@ -245,10 +264,24 @@ class Stack:
         return Service(name, process, log, f"localhost:{port}" if port else "")
 
 
+def opening(console: Service) -> str:
+    """Return the address to open, with its token: what the console printed last."""
+
+    def said(begin: str) -> list[str]:
+        events = (str(event["event"]) for event in console.log.events())
+        return [event for event in events if event.startswith(begin)]
+
+    # Each start prints a line, just after it has logged that it listens.
+    console.log.wait_for(lambda _: len(said(OPEN)) == len(said("server.listening")))
+    return said(OPEN)[-1].removeprefix(OPEN)
+
+
 @contextmanager
-def running_stack(folder: Path) -> Iterator[tuple[Stack, Service, Service]]:
+def running_stack(
+    folder: Path, *, impostors: bool = False
+) -> Iterator[tuple[Stack, Service, Service]]:
     """Yield a stack with both services running: (stack, queue, gateway)."""
     stack = Stack(folder)
-    stack.write_certificates()
+    stack.write_certificates(impostors=impostors)
     with stack.start_queue() as queue, stack.start_gateway(queue.address) as gateway:
         yield stack, queue, gateway

@@ -34,6 +34,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         folder=_ROOT / "certs",
         identities=_ROOT / "identities.toml",
         localhost=False,
+        impostors=False,
         leaf_life=LEAF_LIFE,
         load_time=LOAD_TIME,
         key_type="ec",
@@ -110,6 +111,11 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--localhost",
         action="store_true",
         help="give every server the name localhost, for services that share this machine",
+    )
+    add(
+        "--impostors",
+        action="store_true",
+        help="make certificates that must be refused, too: impostors/, for the console alone",
     )
     add(
         "--leaf-life",

@@ -113,6 +113,7 @@ def _options(asked: argparse.Namespace) -> Options:
         pkcs12=None if asked.pkcs12 is None else _person(identities, asked.pkcs12),
         service_owner=asked.service_owner,
         load_time=asked.load_time,
+        impostors=asked.impostors,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from pki.authority import LEAF_LIFE, KeyType
 from pki.identities import Identities, Identity
-from pki.layout import CA_FOLDER, OFFLINE_FOLDER
+from pki.layout import CA_FOLDER, IMPOSTORS_FOLDER, OFFLINE_FOLDER
 from pki.ownership import Ownership
 from pki.store import Owner, locked, remove_unfinished
 
@@ -46,6 +46,7 @@ class Options:
     pkcs12: Identity | None = None
     service_owner: int | None = None
     load_time: dt.timedelta = LOAD_TIME
+    impostors: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ def exclusive_run(
     if options.service_owner is not None:
         ownership = Ownership.under(folder, options.service_owner)
     with locked(folder, on_wait):
-        names = (CA_FOLDER, OFFLINE_FOLDER, *(identity.name for identity in options.identities))
+        homes = (identity.name for identity in options.identities)
+        names = (CA_FOLDER, OFFLINE_FOLDER, IMPOSTORS_FOLDER, *homes)
         for path in (folder, *(folder / name for name in names)):
             remove_unfinished(path)
         yield Run(folder, options, ownership)

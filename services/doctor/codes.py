@@ -13,6 +13,7 @@ VERSIONS: Final[Mapping[int, str]] = {
     0x0303: "TLS 1.2",
     0x0304: "TLS 1.3",
 }
+TLS_1_2: Final = 0x0303
 TLS_1_3: Final = 0x0304
 
 GROUPS: Final[Mapping[int, str]] = {
@@ -34,6 +35,8 @@ GROUPS: Final[Mapping[int, str]] = {
 SIGNATURES: Final[Mapping[int, str]] = {
     0x0201: "rsa_pkcs1_sha1",
     0x0203: "ecdsa_sha1",
+    0x0301: "rsa_pkcs1_sha224",
+    0x0303: "ecdsa_sha224",
     0x0401: "rsa_pkcs1_sha256",
     0x0403: "ecdsa_secp256r1_sha256",
     0x0501: "rsa_pkcs1_sha384",

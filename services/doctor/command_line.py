@@ -3,8 +3,8 @@
 import argparse
 import getpass
 import io
+import json
 import os
-import ssl
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,9 +16,10 @@ from mtls.certificates import Role
 from doctor import report, timeline
 from doctor.calls import Protocol
 from doctor.checks import Examination, Result
-from doctor.connection import Target, parse_target
+from doctor.connection import Attempt, Target, parse_target
 from doctor.examinations import Request, check_endpoint, check_files, shake_hands
 from doctor.files import Files, UsageError, from_files, from_folder, from_pkcs12, load_roots
+from doctor.recorder import VERSIONS, recording_of
 
 OK, FAILED, USAGE, NOT_REACHED = range(4)
 _NETWORK: Final = ("net.name", "net.port")
@@ -56,15 +57,33 @@ def _connect(options: argparse.Namespace) -> int:
 
 def _handshake(options: argparse.Namespace) -> int:
     files = _files_with_key(options)
-    seen = shake_hands(_target(options), files, _live_request(options, files))
+    seen = shake_hands(
+        _target(options), files, _live_request(options, files), with_secrets=bool(options.save)
+    )
     if seen.not_reached:
         print(f"{seen.target} cannot be reached: {seen.not_reached}.", file=sys.stderr)
         return NOT_REACHED
+    if options.save:
+        _save(seen, options.save)
     if options.json:
         report.print_json(timeline.as_dict(seen), sys.stdout)
     else:
         timeline.print_timeline(seen, sys.stdout)
     return OK if timeline.is_complete(seen) else FAILED
+
+
+def _save(seen: Attempt, path: Path) -> None:
+    """Write a handshake for the console, or for scripts/illustrated_handshake. Raises `UsageError`.
+
+    The file holds the secrets of this one conversation, so it is for its owner alone.
+    """
+    text = json.dumps(recording_of(seen).to_json(), indent=1)
+    try:
+        path.unlink(missing_ok=True)  # its mode may be another
+        path.touch(0o600)
+        path.write_text(text + "\n", "utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
 _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], int]]] = {
@@ -98,7 +117,7 @@ def _live_request(options: argparse.Namespace, files: Files | None) -> Request:
         path=options.path,
         timeout=options.timeout,
         is_strict=not options.not_strict,
-        tls=TLS_VERSIONS.get(getattr(options, "tls", None) or ""),
+        tls=VERSIONS.get(getattr(options, "tls", None) or ""),
     )
 
 
@@ -153,7 +172,6 @@ _EXIT_CODES: Final = """exit codes:
   2  the command line is wrong
   3  the server cannot be reached (name, port, network): nothing was learned about certificates
 """
-TLS_VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _MAX_SECONDS: Final = 60.0
 
 
@@ -192,7 +210,13 @@ def parser() -> argparse.ArgumentParser:
         )
         _add_questions(command)
         if command.prog.endswith("handshake"):
-            command.add_argument("--tls", choices=TLS_VERSIONS, help="speak this version only")
+            command.add_argument("--tls", choices=VERSIONS, help="speak this version only")
+            command.add_argument(
+                "--save",
+                type=Path,
+                metavar="FILE",
+                help="write the handshake and its secrets, for the console to open",
+            )
     for command in commands.choices.values():
         _add_files(command)
     return top

@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 
 from mtls.errors import MtlsError
 
+from doctor.keylog import keylog
 from doctor.messages import Kind, of_kind, version_chosen
 from doctor.watch import ContentType, Direction, Message, watch
 from runtime.dial import connect_to_any
@@ -113,12 +115,23 @@ class Ending(StrEnum):
     FAILED = "failed"  # a TLS error: an alert of theirs, a verdict of ours, or not TLS at all
 
 
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """Bytes that went over the network together, `seconds` after the connection."""
+
+    direction: Direction
+    data: bytes
+    seconds: float
+
+
 @dataclass(slots=True)
 class Attempt:
     """What happened on a connection.
 
     `is_finished` says whether the handshake was complete from our side, `verdict` is OpenSSL's
     message about a server certificate that did not verify, `error` its name for any other failure.
+    `flights` are the bytes themselves, and `secrets`, if they were asked for, open them.
+    `session` can be given to the next connection, which then is resumed if the server agrees.
     """
 
     target: Target
@@ -134,6 +147,10 @@ class Attempt:
     error: str = ""
     ending: Ending = Ending.OPEN
     answer: bytes = b""
+    flights: list[Flight] = field(default_factory=list)
+    secrets: dict[str, bytes] = field(default_factory=dict)
+    is_resumed: bool = False
+    session: ssl.SSLSession | None = field(default=None, repr=False)
 
     @property
     def hello_version(self) -> int:
@@ -178,27 +195,49 @@ class _Over(Exception):
 
 
 def converse(
-    target: Target, context: ssl.SSLContext, question: Question, timeout: float
+    target: Target,
+    context: ssl.SSLContext,
+    question: Question,
+    timeout: float,
+    *,
+    with_secrets: bool = False,
 ) -> Attempt:
     """Connect, shake hands, listen for a refusal, ask, and listen for the answer.
 
     `timeout` (seconds) is for the connection and then for all that follows. `context` verifies.
     Nothing is raised for what the other side does.
     """
-    record = Attempt(target)
     try:
         connection = dial(target, timeout)
     except NotReached as error:
-        record.not_reached = error
-        return record
+        return Attempt(target, not_reached=error)
     with connection:
-        record.address = str(connection.getpeername()[0])
-        begin = time.monotonic()
-        conversation = _Conversation(record, connection, context, begin, timeout)
-        watch(context, conversation.seconds, record.messages.append)
-        context.set_alpn_protocols(list(question.alpn))
+        address = str(connection.getpeername()[0])
+        record = converse_over(
+            connection, target, context, question, timeout, with_secrets=with_secrets
+        )
+    record.address = address
+    return record
+
+
+def converse_over(
+    connection: socket.socket,
+    target: Target,
+    context: ssl.SSLContext,
+    question: Question,
+    timeout: float,
+    *,
+    with_secrets: bool = False,
+    session: ssl.SSLSession | None = None,
+) -> Attempt:
+    """Hold the conversation over a connection that is there; `session` is one to resume."""
+    record = Attempt(target)
+    conversation = _Conversation(record, connection, context, time.monotonic(), timeout)
+    watch(context, conversation.seconds, record.messages.append)
+    context.set_alpn_protocols(list(question.alpn))
+    with keylog(context, record.secrets) if with_secrets else nullcontext():
         try:
-            conversation.hold(question)
+            conversation.hold(question, session)
         except _Over as over:
             record.ending = over.ending
         except ssl.SSLCertVerificationError as error:
@@ -231,10 +270,13 @@ class _Conversation:
         """Return how old the connection is."""
         return time.monotonic() - self._begin
 
-    def hold(self, question: Question) -> None:
+    def hold(self, question: Question, session: ssl.SSLSession | None) -> None:
         """Go through the whole conversation."""
         self._tls = self._context.wrap_bio(
-            self._incoming, self._outgoing, server_hostname=self._record.target.server_hostname
+            self._incoming,
+            self._outgoing,
+            server_hostname=self._record.target.server_hostname,
+            session=session,
         )
         try:
             self._shake_hands()
@@ -246,6 +288,8 @@ class _Conversation:
                 self._listen(self._deadline, question.is_answered)
         finally:
             self._flush()  # the alert that OpenSSL wrote, too
+            if self._record.is_finished:  # in TLS 1.3 the session comes after the handshake
+                self._record.session = self._tls.session
 
     def _shake_hands(self) -> None:
         while True:
@@ -259,6 +303,7 @@ class _Conversation:
         self._record.is_finished = True
         self._record.version = self._tls.version()
         self._record.alpn = self._tls.selected_alpn_protocol()
+        self._record.is_resumed = bool(self._tls.session_reused)
         if cipher := self._tls.cipher():
             self._record.cipher = cipher[0]
 
@@ -302,11 +347,13 @@ class _Conversation:
         if not data:
             raise _Over(Ending.CLOSED)
         self._received += len(data)
+        self._record.flights.append(Flight(Direction.RECEIVED, data, self.seconds()))
         self._record.first_bytes += data[: _FIRST_BYTES - len(self._record.first_bytes)]
         self._incoming.write(data)
 
     def _flush(self) -> None:
         if data := self._outgoing.read():
+            self._record.flights.append(Flight(Direction.SENT, data, self.seconds()))
             try:
                 self._socket.settimeout(max(self._deadline - time.monotonic(), 0.001))
                 self._socket.sendall(data)

@@ -17,6 +17,7 @@ from doctor.codes import (
 )
 from doctor.files import readable_certificate
 from doctor.messages import (
+    RETRY,
     CompressedCertificate,
     DecodeError,
     Extension,
@@ -32,9 +33,6 @@ from doctor.names import names_of
 from doctor.watch import ContentType, Message
 
 Field = tuple[str, str]
-
-# RFC 8446, section 4.1.3: a ServerHello with this random (SHA-256 of the name) is no ServerHello.
-_RETRY: Final = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ def decode(message: Message) -> Decoded:
 
 def is_retry(message: Message) -> bool:
     """Whether this ServerHello asks for another ClientHello, with a key of another group."""
-    return kind_of(message) == Kind.SERVER_HELLO and message.body[6:38] == _RETRY
+    return kind_of(message) == Kind.SERVER_HELLO and message.body[6:38] == RETRY
 
 
 def _client_hello(message: Message) -> Iterator[Field]:

@@ -98,7 +98,9 @@ def check_endpoint(target: Target, files: Files | None, request: Request) -> Exa
     return examination
 
 
-def shake_hands(target: Target, files: Files | None, request: Request) -> Attempt:
+def shake_hands(
+    target: Target, files: Files | None, request: Request, *, with_secrets: bool = False
+) -> Attempt:
     """Connect once, for what is said. Raises `UsageError` if our own files do not allow it."""
     context = verifying_client(_roots(files, request), is_strict=request.is_strict)
     if request.tls:
@@ -113,7 +115,7 @@ def shake_hands(target: Target, files: Files | None, request: Request) -> Attemp
         except ssl.SSLError as error:
             raise UsageError(f"OpenSSL does not load the certificate: {error.reason}.") from error
     question = question_for(request.protocol, target, request.path)
-    return converse(target, context, question, request.timeout)
+    return converse(target, context, question, request.timeout, with_secrets=with_secrets)
 
 
 def _check_own(

@@ -202,6 +202,9 @@ class Extension(IntEnum):
     KEY_SHARE = 51
 
 
+# RFC 8446, section 4.1.3: a ServerHello with this random (SHA-256 of the name) is no ServerHello.
+RETRY: Final = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+
 _HEADER_BYTES: Final = 4  # type and length
 _EMPTY_CERTIFICATE_BYTES: Final = 4  # TLS 1.3: no request context, and a list of no certificates
 

@@ -26,7 +26,7 @@ class Step(IntEnum):
     DATA = 7
 
 
-_TITLES: Final = {
+TITLES: Final = {
     Step.CLIENT_HELLO: "Client hello",
     Step.SERVER_PRESENTS: "Server presents its certificate",
     Step.CLIENT_VERIFIES: "Client verifies the server's certificate",
@@ -86,7 +86,16 @@ def outcome_of(attempt: Attempt, step: Step) -> str:
     return _OUTCOMES[step](attempt) if step in _OUTCOMES else ""
 
 
+_RESUMED: Final = "left out: the session is resumed, and this was done when it began"
+
+
+def _server_presents(attempt: Attempt) -> str:
+    return _RESUMED if attempt.is_resumed else ""
+
+
 def _client_verifies(attempt: Attempt) -> str:
+    if attempt.is_resumed:
+        return _RESUMED
     if attempt.verdict:
         return f"refused: {attempt.verdict}"
     if attempt.has_verified:
@@ -95,6 +104,8 @@ def _client_verifies(attempt: Attempt) -> str:
 
 
 def _client_presents(attempt: Attempt) -> str:
+    if attempt.is_resumed:
+        return _RESUMED
     if not attempt.has_verified:
         return "not reached"
     if certificate_request(attempt.messages) is None:
@@ -103,6 +114,8 @@ def _client_presents(attempt: Attempt) -> str:
 
 
 def _server_verifies(attempt: Attempt) -> str:
+    if attempt.is_resumed:
+        return _RESUMED
     if not attempt.has_verified:
         return "not reached"
     if certificate_request(attempt.messages) is None:
@@ -125,6 +138,7 @@ def _access(attempt: Attempt) -> str:
 
 
 _OUTCOMES: Final = {
+    Step.SERVER_PRESENTS: _server_presents,
     Step.CLIENT_VERIFIES: _client_verifies,
     Step.CLIENT_PRESENTS: _client_presents,
     Step.SERVER_VERIFIES: _server_verifies,
@@ -136,7 +150,7 @@ def print_timeline(attempt: Attempt, out: TextIO) -> None:
     """Print the seven steps, each with its messages and their fields."""
     events = list(events_of(attempt))
     for step in Step:
-        print(f"{step.value}. {_TITLES[step]}", file=out)
+        print(f"{step.value}. {TITLES[step]}", file=out)
         for event in events:
             if event.step is step:
                 print(_line(event), file=out)
@@ -175,7 +189,7 @@ def as_dict(attempt: Attempt) -> dict[str, Any]:
             for event in events_of(attempt)
         ],
         "steps": [
-            {"step": step.value, "title": _TITLES[step], "outcome": outcome_of(attempt, step)}
+            {"step": step.value, "title": TITLES[step], "outcome": outcome_of(attempt, step)}
             for step in Step
         ],
     }

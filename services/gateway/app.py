@@ -8,6 +8,7 @@ from mtls import PEER, IdentitySource, protect
 
 from aiohttp import web
 
+from gateway.audit import add_audit
 from gateway.config import Config
 from gateway.errors import problem_details
 from gateway.policy import ALLOWED
@@ -24,7 +25,7 @@ HEALTH_CHECKS: Final = web.AppKey("HEALTH_CHECKS", list[HealthCheck])
 
 
 def create_app(config: Config, identity: IdentitySource) -> web.Application:
-    """Return the application with its one route of its own; add yours, and their policy."""
+    """Return the application with the routes of every gateway; add yours, and their policy."""
     app = web.Application(middlewares=[problem_details, limit_requests])
     protect(app, identity, ALLOWED, max_connection_age_seconds=config.max_connection_age_seconds)
     app[CONFIG] = config
@@ -33,6 +34,7 @@ def create_app(config: Config, identity: IdentitySource) -> web.Application:
     app[STOPPING] = asyncio.Event()
     app[HEALTH_CHECKS] = []
     app.router.add_get("/healthz", get_health)
+    add_audit(app, identity)
 
     async def begin_to_stop(app: web.Application) -> None:
         app[STOPPING].set()

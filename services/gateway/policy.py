@@ -9,6 +9,7 @@ from typing import Final
 
 _READERS: Final = frozenset({"client/uploader", "client/viewer", "console"})
 _WRITERS: Final = frozenset({"client/uploader", "console"})
+_AUDITORS: Final = frozenset({"probe", "console"})
 
 ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     "GET /videos": _READERS,
@@ -21,6 +22,8 @@ ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     "POST /videos": _WRITERS,
     "DELETE /videos/{id}": _WRITERS,  # their own: the queue looks at the owner
     "GET /healthz": _READERS | {"probe", "gateway"},  # its container asks it with its own key
+    "GET /audit/refusals": _AUDITORS,
+    "GET /audit/policy": _AUDITORS,
 }
 
 METRICS_READERS: Final = frozenset({"probe"})  # of GATEWAY_METRICS

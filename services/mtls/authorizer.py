@@ -17,6 +17,7 @@ class Authorizer:
         self._endpoint, self._source = endpoint, source
         self._policy = Policy(source.current.spiffe_id.trust_domain, allowed)
         self._observer = source.observer
+        self._observer.policy_in_force(endpoint, self._policy)
 
     def authorize(self, find_peer: Callable[[], Peer], method: str, *, exists: bool = True) -> Peer:
         """Return the peer if it may call `method`; else raise `Denied` or `PeerError`.

@@ -51,6 +51,9 @@ class Observer:
     def accept_failed(self, endpoint: str, error: OSError) -> None:
         """The system gave no new connection; it is asked again in a moment."""
 
+    def policy_in_force(self, endpoint: str, policy: Policy) -> None:
+        """An endpoint serves by this policy, from now on."""
+
     def call_denied(
         self, endpoint: str, policy: Policy, method: str, error: Denied | PeerError
     ) -> None:

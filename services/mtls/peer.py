@@ -33,10 +33,16 @@ CHECK_SECONDS: Final = 5.0
 
 
 class PeerError(MtlsError):
-    """The peer's certificate does not say who it is."""
+    """The peer's certificate does not say who it is. `certificate` is what it has shown."""
 
     reason = "no_identity"
     peer: Peer | None = None
+
+    def __init__(
+        self, message: str | None = None, certificate: x509.Certificate | None = None
+    ) -> None:
+        super().__init__(message)
+        self.certificate = certificate
 
     @property
     def rule(self) -> str:
@@ -145,6 +151,7 @@ def _peer_from(
     parse: Callable[[bytes], x509.Certificate], content: bytes, chain: bytes, *, was_listed: bool
 ) -> Peer:
     """Read a peer's certificate: what fails in it, whatever it is, is a `PeerError`."""
+    certificate: x509.Certificate | None = None
     try:
         certificate = parse(content)
         return Peer(
@@ -155,7 +162,7 @@ def _peer_from(
             was_listed,
         )
     except MtlsError as error:
-        raise PeerError(str(error)) from error
+        raise PeerError(str(error), certificate) from error
     except Exception as error:  # the parser has many errors, and a TLS library may not look there
         raise PeerError("The certificate cannot be parsed: have it issued again.") from error
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from mtls.errors import MtlsError
 from mtls.peer import Peer
+from mtls.spiffe import SpiffeId
 
 Allowed = Mapping[str, AbstractSet[str]]
 """For each action the names that may do it, such as `{"GET /hello": {"client/alice"}}`."""
@@ -35,21 +36,29 @@ class Policy:
 
     def check(self, peer: Peer, action: str) -> None:
         """Raise `Denied` unless the table names this peer for this action."""
-        self._check_trust_domain(peer, action)
+        if rule := self.rule_against(peer.spiffe_id, action):
+            raise Denied(peer, action, rule)
+
+    def rule_against(self, spiffe_id: SpiffeId, action: str) -> str | None:
+        """Return the rule by which a peer of this name is denied; None: it is allowed."""
+        if spiffe_id.trust_domain != self.trust_domain:
+            return self._only_ours
         if (names := self.allowed.get(action)) is None:
-            raise Denied(peer, action, "no rule names this action")
-        if peer.name not in names:
-            raise Denied(peer, action, "allowed: " + ", ".join(sorted(names)))
+            return "no rule names this action"
+        if spiffe_id.path not in names:
+            return "allowed: " + ", ".join(sorted(names))
+        return None
 
     def check_any(self, peer: Peer, action: str) -> None:
         """Raise `Denied` unless the table names this peer for some action, whichever it is.
 
         For an action that does not exist: a peer that is served may hear so, a stranger may not.
         """
-        self._check_trust_domain(peer, action)
+        if peer.spiffe_id.trust_domain != self.trust_domain:
+            raise Denied(peer, action, self._only_ours)
         if not any(peer.name in names for names in self.allowed.values()):
             raise Denied(peer, action, "no rule names this peer")
 
-    def _check_trust_domain(self, peer: Peer, action: str) -> None:
-        if peer.spiffe_id.trust_domain != self.trust_domain:
-            raise Denied(peer, action, f"only peers of {self.trust_domain} are served")
+    @property
+    def _only_ours(self) -> str:
+        return f"only peers of {self.trust_domain} are served"

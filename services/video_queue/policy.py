@@ -8,10 +8,12 @@ from typing import Final
 
 _SERVICE: Final = "/videoqueue.v1.VideoQueue/"
 _HEALTH: Final = "/grpc.health.v1.Health/"
+_AUDIT: Final = "/audit.v1.Audit/"
 
 _GATEWAY: Final = frozenset({"gateway"})
 _WORKER: Final = frozenset({"transcoder"})
 _ANY_OF_OURS: Final = _GATEWAY | _WORKER | {"probe"}
+_AUDITORS: Final = frozenset({"probe", "console"})
 
 MAY_ACT_FOR_OTHERS: Final = _GATEWAY
 """Who is believed on whose behalf it calls: only the gateway has seen a person's certificate."""
@@ -31,6 +33,8 @@ ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     _SERVICE + "UpdateVideoStatus": _WORKER,
     _HEALTH + "Check": _ANY_OF_OURS,
     _HEALTH + "Watch": _ANY_OF_OURS,
+    _AUDIT + "ListRefusals": _AUDITORS,
+    _AUDIT + "ListDecisions": _AUDITORS,
 }
 
 CALLERS: Final = frozenset().union(*ALLOWED.values())

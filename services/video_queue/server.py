@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2_grpc
 
 from runtime.alive import alive_file
 from runtime.errors import StartError
+from video_queue.audit import add_audit
 from video_queue.config import Config
 from video_queue.maintenance import Health, Service, maintain
 from video_queue.policy import ALLOWED, CALLERS, METRICS_READERS
@@ -60,6 +61,7 @@ async def _serving(
     )
     service.add_to(server)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    add_audit(server, identity)
     try:
         address = add_mtls_port(server, config.listen, identity)
     except ListenError as error:

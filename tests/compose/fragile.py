@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from tests.compose.project import SERVERS, SERVICES, Answer, Project
+from tests.compose.project import SERVERS, Answer, Project
 from tests.compose.waiting import wait_for
 
 CALL_SECONDS: Final = 1
@@ -62,7 +62,7 @@ def fragile_project(project: Project, whole: Project) -> Iterator[Project]:
     project = replace(project, changes=(_FILE,))
     try:
         project.compose("up", "--no-deps", "--detach", "other-program")
-        project.compose("up", "--no-deps", "--detach", *SERVICES)
+        project.compose("up", "--no-deps", "--detach", *SERVERS, "transcoder")
         for service in SERVERS:
             project.wait_for_event(service, 0, event="server.listening")
         yield project

@@ -14,6 +14,8 @@ from tests.compose.programs import program, run
 from tests.compose.project import ROOT, Project
 
 SCRIPTS: Final = ROOT / "scripts"
+ATTACKS: Final = ("console/__init__.py", "console/attacks.py")  # how an impostor speaks TLS
+CONTRACT: Final = ("audit_api/*.py", "audit_api/v1/*.py")  # which that asks for
 
 _HOME: Final = "/neighbour"
 
@@ -65,6 +67,9 @@ def neighbour(
             *(SCRIPTS / "pki").glob("*.py"),
         ]
         files = {f"{_HOME}/{tool.relative_to(SCRIPTS)}": tool.read_bytes() for tool in tools}
+        for folder, what in ((ROOT / "services", ATTACKS), (ROOT / "protos/gen", CONTRACT)):
+            for path in (each for pattern in what for each in folder.glob(pattern)):
+                files[f"{_HOME}/{path.relative_to(folder)}"] = path.read_bytes()
         files["identities.toml"] = (ROOT / "identities.toml").read_bytes()
         container.put_archive("/", pack(files))
         container.start()

@@ -21,8 +21,12 @@ from tests.compose.waiting import wait_for
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 SERVERS: Final = ("video-queue", "gateway")
-SERVICES: Final = (*SERVERS, "transcoder")
-FREE_PORTS: Final = {"GATEWAY_PORT": "0", "FRONT_PORT": "0"}  # the engine takes what is free
+SERVICES: Final = (*SERVERS, "transcoder", "console")
+FREE_PORTS: Final = {
+    "GATEWAY_PORT": "0",
+    "CONSOLE_PORT": "0",
+    "FRONT_PORT": "0",
+}  # the engine takes what is free
 
 _COMMAND_SECONDS: Final = 600  # the first build fetches every wheel
 _REQUEST_SECONDS: Final = 30
@@ -101,7 +105,11 @@ class Project:
     @property
     def port(self) -> int:
         """The port of this machine at which the gateway is published."""
-        (binding,) = self.container("gateway").attrs["NetworkSettings"]["Ports"]["8443/tcp"]
+        return self.published_port("gateway", 8443)
+
+    def published_port(self, service: str, port: int) -> int:
+        """Return the port of this machine at which a port of `service` is published."""
+        (binding,) = self.container(service).attrs["NetworkSettings"]["Ports"][f"{port}/tcp"]
         return int(binding["HostPort"])
 
     @property

@@ -64,5 +64,7 @@ def test_a_revocation_reaches_every_folder(project: Project) -> None:
     project.compose("run", "--rm", "certs", "revoke", "console", "--reason", "key-compromise")
     lists = {path.read_bytes() for path in (project.folder / "certs").glob("*/revoked.crl")}
     (crl,) = lists
-    assert [entry.serial_number for entry in x509.load_pem_x509_crl(crl)] == [stolen]
+    impostor = (project.folder / "certs" / "impostors" / "revoked.pem").read_bytes()
+    listed = {entry.serial_number for entry in x509.load_pem_x509_crl(crl)}
+    assert listed == {stolen, x509.load_pem_x509_certificate(impostor).serial_number}
     assert serial(console) != stolen

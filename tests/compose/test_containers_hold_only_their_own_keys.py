@@ -17,6 +17,12 @@ from tests.compose.public_keys import PUBLIC_KEYS
 
 ROOT, ISSUING = "ca/1/ca-certificate.crt", "ca/1/issuing-certificate.crt"
 ALL_IDENTITIES = {identity.name for identity in IDENTITIES}
+IMPOSTORS = "impostors"  # certificates that must be refused, for the console to try
+
+
+def folders_of(service: str) -> set[str]:
+    """Return which folders of certs/ a service is given."""
+    return {service} | ({IMPOSTORS} if service == "console" else set())
 
 
 def fingerprint(certificate: Path) -> str:
@@ -32,7 +38,8 @@ def owners(project: Project) -> dict[str, str]:
     """Return whose key it is, by the fingerprint that find_keys.py prints."""
     certs = project.folder / "certs"
     leaves = {fingerprint(certs / i.name / "certificate.crt"): i.name for i in IDENTITIES}
-    return leaves | {fingerprint(certs / name): name for name in (ROOT, ISSUING)}
+    impostors = {fingerprint(path): IMPOSTORS for path in (certs / IMPOSTORS).glob("*.pem")}
+    return leaves | impostors | {fingerprint(certs / name): name for name in (ROOT, ISSUING)}
 
 
 def keys_in(project: Project, container: Container) -> set[str]:
@@ -60,18 +67,18 @@ def keys_in(project: Project, container: Container) -> set[str]:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_container_holds_its_own_key_alone(project: Project, service: str) -> None:
-    assert keys_in(project, project.container(service)) == {service}
+    assert keys_in(project, project.container(service)) == folders_of(service)
 
 
 def test_the_search_finds_every_key_where_all_are(project: Project) -> None:
     with neighbour(project, "backend", mounts={project.folder / "certs": "/mnt"}) as everything:
         found = keys_in(project, everything.container)
-    assert found == ALL_IDENTITIES | {ISSUING, ROOT}
+    assert found == ALL_IDENTITIES | {IMPOSTORS, ISSUING, ROOT}
 
 
 def test_the_renewer_holds_the_key_of_the_issuing_ca_and_not_the_roots(project: Project) -> None:
     renewer = project.container("renewer")
-    assert keys_in(project, renewer) == ALL_IDENTITIES | {ISSUING}
+    assert keys_in(project, renewer) == ALL_IDENTITIES | {IMPOSTORS, ISSUING}
     listed = run(renewer, "ls", "--almost-all", "/certs/offline-root", user="0")
     assert (listed.exit_code, listed.output) == (0, b"")
     assert any((project.folder / "certs" / "offline-root").iterdir())
@@ -85,4 +92,6 @@ def test_no_other_folder_of_certificates_is_mounted(project: Project, service: s
         for mount in project.container(service).attrs["Mounts"]
         if mount["Type"] == "bind"
     }
-    assert mounts == {(str(certs / service), False)}
+    # A copy of every certificate; that there is no key beside them says the first test.
+    published = {"published"} if service == "console" else set()
+    assert mounts == {(str(certs / name), False) for name in folders_of(service) | published}

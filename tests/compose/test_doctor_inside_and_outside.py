@@ -24,6 +24,7 @@ def environment_of(project: Project) -> dict[str, str]:
         **os.environ,
         "COMPOSE_PROJECT_NAME": project.name,
         "GATEWAY_PORT": "0",
+        "CONSOLE_PORT": "0",
         "LOG_FORMAT": project.log_format,
     }
 

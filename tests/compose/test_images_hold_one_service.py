@@ -9,8 +9,9 @@ from tests.compose.project import Project
 
 CODE: Final[Mapping[str, set[str]]] = {
     "certs": {"bootstrap_certs.py", "pki"},
-    "video-queue": {"mtls", "runtime", "video_queue", "videoqueue_api"},
+    "video-queue": {"mtls", "runtime", "video_queue", "audit_api", "videoqueue_api"},
     "gateway": {"mtls", "runtime", "gateway", "videoqueue_client", "videoqueue_api"},
+    "console": {"mtls", "runtime", "doctor", "console"},
     "transcoder": {"mtls", "runtime", "transcoder", "videoqueue_client", "videoqueue_api"},
 }
 

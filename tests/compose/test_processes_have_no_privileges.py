@@ -9,7 +9,7 @@ from tests.compose.neighbour import Neighbour
 from tests.compose.programs import program, run
 from tests.compose.project import SERVICES, Project
 
-MOST_MEGABYTES: Final = {"video-queue": 704, "gateway": 512, "transcoder": 1536}
+MOST_MEGABYTES: Final = {"video-queue": 704, "gateway": 512, "transcoder": 1536, "console": 128}
 CAPABILITIES: Final = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 
 

@@ -31,6 +31,7 @@ def test_readme_tells_the_truth(readers_project: Project, tmp_path: Path) -> Non
         "CURL_HOME": str(tmp_path),
         "COMPOSE_PROJECT_NAME": project.name,
         "GATEWAY_PORT": "0",
+        "CONSOLE_PORT": "0",
         "LOG_FORMAT": project.log_format,
     }
     steps = steps_of(ROOT / "README.md")

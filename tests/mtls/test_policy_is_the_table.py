@@ -11,6 +11,7 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2
 
+from audit_api.v1 import audit_pb2
 from demo_identities import IDENTITIES
 from gateway.videos.routes import ROUTES
 from local_stack import Service, Stack
@@ -21,6 +22,7 @@ CALLERS: Final = [identity.name for identity in IDENTITIES if CLIENT in identity
 
 VIDEO_QUEUE: Final = "/videoqueue.v1.VideoQueue/"
 HEALTH: Final = "/grpc.health.v1.Health/"
+AUDIT: Final = "/audit.v1.Audit/"
 GATEWAYS_CALLS: Final = [
     "Upload",
     "GetVideo",
@@ -42,6 +44,8 @@ RPCS: Final[Mapping[str, set[str]]] = {
     **{VIDEO_QUEUE + call: {"transcoder"} for call in WORKERS_CALLS},
     HEALTH + "Check": {"gateway", "transcoder", "probe"},
     HEALTH + "Watch": {"gateway", "transcoder", "probe"},
+    AUDIT + "ListRefusals": {"probe", "console"},
+    AUDIT + "ListDecisions": {"probe", "console"},
 }
 
 WRITERS: Final = {"client/uploader", "console"}
@@ -57,7 +61,10 @@ HTTP_ACTIONS: Final[Mapping[str, set[str]]] = {
     "POST /videos": WRITERS,
     "DELETE /videos/{id}": WRITERS,
     "GET /healthz": {*READERS, "probe", "gateway"},
+    "GET /audit/refusals": {"probe", "console"},
+    "GET /audit/policy": {"probe", "console"},
 }
+FRAME: Final = {"GET /healthz", "GET /audit/refusals", "GET /audit/policy"}
 
 
 def every_rpc() -> Iterator[tuple[str, bool]]:
@@ -65,7 +72,7 @@ def every_rpc() -> Iterator[tuple[str, bool]]:
 
     With each, whether its request is a stream.
     """
-    for file in (video_queue_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR):
+    for file in (video_queue_pb2.DESCRIPTOR, health_pb2.DESCRIPTOR, audit_pb2.DESCRIPTOR):
         for service in file.services_by_name.values():
             for method in service.methods:
                 yield f"/{service.full_name}/{method.name}", method.client_streaming
@@ -75,7 +82,8 @@ def every_rpc() -> Iterator[tuple[str, bool]]:
 
 def every_action() -> Iterator[str]:
     """Yield every route of the gateway, each with every method, and one that is no route."""
-    for path in {route.path for route in ROUTES} | {"/healthz", "/no-such-route"}:
+    paths = {action.split()[1] for action in FRAME}
+    for path in {route.path for route in ROUTES} | paths | {"/no-such-route"}:
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
             yield f"{method} {path}"
 
@@ -148,5 +156,5 @@ def serves(name: str) -> bool:
 
 
 def test_the_gateway_has_no_route_besides_those_of_its_table() -> None:
-    routes = {f"{route.method} {route.path}" for route in ROUTES} | {"GET /healthz"}
+    routes = {f"{route.method} {route.path}" for route in ROUTES} | FRAME
     assert routes == set(HTTP_ACTIONS)

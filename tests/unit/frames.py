@@ -59,6 +59,10 @@ class Frame:
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(ROOT / "services" / package, self.code / package, ignore=ignored)
 
+    def copy_contract(self, package: str) -> None:
+        """Copy a package of protos/gen."""
+        shutil.copytree(ROOT / "protos" / "gen" / package, self.code / package)
+
     def delete(self, *paths: str) -> None:
         """Delete copied files and folders."""
         for path in (self.code / path for path in paths):

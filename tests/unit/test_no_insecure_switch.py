@@ -8,7 +8,7 @@ import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EXCEPTIONS: Final = {
-    ROOT / "scripts/impostors.py",  # clients that are there to be refused
+    ROOT / "services/console/attacks.py",  # clients that are there to be refused
     ROOT / "benchmarks/variants/transports.py",  # what mutual TLS is compared with
 }
 

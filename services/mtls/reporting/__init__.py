@@ -13,7 +13,16 @@ import os
 
 os.environ.pop("GRPC_VERBOSITY", None)
 
-from mtls.reporting.events import Reporter, configure_logging
+from mtls.reporting.audit import Decision, RecentRefusal, parse_others
+from mtls.reporting.events import Reporter, audit_of, configure_logging
 from mtls.reporting.metrics_endpoint import serving_metrics
 
-__all__ = ["Reporter", "configure_logging", "serving_metrics"]
+__all__ = [
+    "Decision",
+    "RecentRefusal",
+    "Reporter",
+    "audit_of",
+    "configure_logging",
+    "parse_others",
+    "serving_metrics",
+]

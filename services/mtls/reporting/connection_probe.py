@@ -1,14 +1,15 @@
 """Why can I not connect? One verifying handshake that looks where gRPC says only `UNAVAILABLE`.
 
 Nothing is weakened to find out: the probe verifies the server by the rules of every other client,
-shows our own certificate, and sends nothing. `verify_server` does not even show that.
+shows our own certificate, and sends nothing unless it is given what to ask. `verify_server` does
+not even show that.
 """
 
 import asyncio
 import os
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -76,10 +77,14 @@ _TRY_NEXT: Final = (Cause.NOBODY_LISTENS, Cause.UNREACHABLE)  # first what says 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Why the connection fails, with the text of the library or system that said so."""
+    """Why the connection fails, with the text of the library or system that said so.
+
+    `certificate` is the server's (DER), if we have verified it.
+    """
 
     cause: Cause
     error: str
+    certificate: bytes = b""
 
     @property
     def advice(self) -> str:
@@ -105,16 +110,21 @@ def verify_server(connection: socket.socket, name: str, context: ssl.SSLContext)
         incoming.write(data)
 
 
-async def probe(address: Address, context: ssl.SSLContext, *, seconds: float = _SECONDS) -> Finding:
-    """Connect with a client's `context` and say what happened, after `seconds` at most."""
+async def probe(
+    address: Address, context: ssl.SSLContext, *, ask: bytes = b"", seconds: float = _SECONDS
+) -> Finding:
+    """Connect with a client's `context` and say what happened, after `seconds` at most.
+
+    `ask` is for a server that does not speak first, as one of HTTP/1.1: sent after the handshake.
+    """
     try:
         async with asyncio.timeout(seconds):
-            return await _connect(address, context)
+            return await _connect(address, context, ask)
     except TimeoutError:
         return Finding(Cause.NO_ANSWER, f"no answer within {seconds:g} seconds")
 
 
-async def _connect(address: Address, context: ssl.SSLContext) -> Finding:
+async def _connect(address: Address, context: ssl.SSLContext, ask: bytes) -> Finding:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM
@@ -123,14 +133,14 @@ async def _connect(address: Address, context: ssl.SSLContext) -> Finding:
         return Finding(Cause.NAME_NOT_RESOLVED, str(error.strerror))
     findings = []
     for _, _, _, _, name in found:  # `localhost` often has two, and the server listens at one
-        finding = await _shake_hands(str(name[0]), address, context)
+        finding = await _shake_hands(str(name[0]), address, context, ask)
         if finding.cause not in _TRY_NEXT:
             return finding
         findings.append(finding)
     return min(findings, key=lambda finding: _TRY_NEXT.index(finding.cause))
 
 
-async def _shake_hands(ip: str, address: Address, context: ssl.SSLContext) -> Finding:
+async def _shake_hands(ip: str, address: Address, context: ssl.SSLContext, ask: bytes) -> Finding:
     try:
         reader, writer = await asyncio.open_connection(
             ip, address.port, ssl=context, server_hostname=address.host
@@ -145,8 +155,10 @@ async def _shake_hands(ip: str, address: Address, context: ssl.SSLContext) -> Fi
         return Finding(Cause.HANDSHAKE_FAILED, str(error) or "closed during the handshake")
     except OSError as error:
         return Finding(Cause.UNREACHABLE, _system_text(error))
+    certificate: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     try:
-        return await _after_handshake(reader)
+        writer.write(ask)
+        return replace(await _after_handshake(reader), certificate=certificate)
     finally:
         writer.transport.abort()
 

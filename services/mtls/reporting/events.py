@@ -11,11 +11,14 @@ from functools import partial
 from typing import Any, Final, TextIO
 
 from mtls.address import Address
+from mtls.errors import MtlsError
 from mtls.identity import Identity
+from mtls.identity_source import IdentitySource
 from mtls.observer import Observer
 from mtls.peer import Peer, PeerError
 from mtls.policy import Denied, Policy
 from mtls.refusals import Refusal
+from mtls.reporting.audit import Audit
 from mtls.reporting.connection_probe import probe
 from mtls.reporting.core_log import CoreLine, read_core_log
 from mtls.reporting.log_rate_limiter import Kind, LogRateLimiter
@@ -130,10 +133,11 @@ _LIMIT: Final = LogRateLimiter(_log_suppressed)
 
 
 class Reporter(Observer):
-    """Logs what happens, and counts it in `metrics`."""
+    """Logs what happens, counts it in `metrics`, and keeps the latest refusals in `audit`."""
 
     def __init__(self) -> None:
         self.metrics: Final = Metrics()
+        self.audit: Final = Audit()
 
     @contextmanager
     def reading_core_log(self, endpoint: str) -> Iterator[None]:
@@ -193,8 +197,9 @@ class Reporter(Observer):
         self.metrics.handshakes.labels(endpoint, "accepted", "").inc()
 
     def handshake_refused(self, endpoint: str, refusal: Refusal) -> None:
-        """Log and count it."""
+        """Log, count and remember it."""
         reason = refusal.reason.value
+        self.audit.refused(endpoint, refusal)
         self.metrics.handshakes.labels(endpoint, "refused", reason).inc()
         if not _LIMIT.admits(("handshake.refused", f"{endpoint} {reason}")):
             return
@@ -246,10 +251,15 @@ class Reporter(Observer):
             "server.cannot_accept", f"{endpoint} {error.errno}", endpoint=endpoint, error=str(error)
         )
 
+    def policy_in_force(self, endpoint: str, policy: Policy) -> None:
+        """Remember it."""
+        self.audit.serves(endpoint, policy)
+
     def call_denied(
         self, endpoint: str, policy: Policy, method: str, error: Denied | PeerError
     ) -> None:
-        """Log it."""
+        """Log and remember it."""
+        self.audit.denied(endpoint, method, error)
         labels = self.metrics.labels_of(policy)
         log_limited(
             "call.denied",
@@ -264,10 +274,11 @@ class Reporter(Observer):
     def call_finished(
         self, endpoint: str, policy: Policy, peer: Peer | None, method: str, code: str
     ) -> None:
-        """Count it; at the level DEBUG log it too."""
+        """Count and remember it; at the level DEBUG log it too."""
         self.metrics.count_call(endpoint, policy, peer, method, code)
+        labels = self.metrics.labels_of(policy)
+        self.audit.answered(endpoint, labels.identity(peer), labels.method(method), code)
         if _log.is_enabled_for(logging.DEBUG):
-            labels = self.metrics.labels_of(policy)
             log_limited(
                 "call.answered",
                 f"{code} {labels.identity(peer)} {labels.method(method)}",
@@ -318,6 +329,13 @@ class Reporter(Observer):
     def failed(self, what: str, error: Exception) -> None:
         """Log it with its traceback."""
         _log.error("internal.failed", what=what, exc_info=error)
+
+
+def audit_of(source: IdentitySource) -> Audit:
+    """Return what the observer of this identity keeps. Raises `MtlsError` if it keeps nothing."""
+    if not isinstance(source.observer, Reporter):
+        raise MtlsError("Nothing is kept here: give watch_identity a Reporter as its observer.")
+    return source.observer.audit
 
 
 def described(identity: Identity) -> dict[str, Any]:

@@ -19,8 +19,14 @@ REQUIRED = {
     "gateway": "GATEWAY_IDENTITY",
     "video_queue": "VIDEO_QUEUE_DATA",
     "transcoder": "TRANSCODER_IDENTITY",
+    "console": "CONSOLE_GATEWAY",
 }
-NAMES = {"gateway": "gateway", "video_queue": "video-queue", "transcoder": "transcoder"}
+NAMES = {
+    "gateway": "gateway",
+    "video_queue": "video-queue",
+    "transcoder": "transcoder",
+    "console": "console",
+}
 
 
 def variables(service: str, folder: Path) -> dict[str, str]:
@@ -32,6 +38,7 @@ def variables(service: str, folder: Path) -> dict[str, str]:
         f"{prefix}_IDENTITY": str(folder / "identity"),
         f"{prefix}_LISTEN": "127.0.0.1:0",
         f"{prefix}_QUEUE": "localhost:1",  # where nobody listens
+        f"{prefix}_GATEWAY": "localhost:1",
         f"{prefix}_DATA": str(folder / "data"),
         f"{prefix}_WORK": str(folder / "work"),
     }

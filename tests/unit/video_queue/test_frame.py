@@ -1,7 +1,7 @@
 """The frame stands alone: without api/, domain/ and storage/ it serves whatever is put in.
 
-A reader copies three packages, deletes three folders, adds api/service.py, and edits the table of
-policy.py.
+A reader copies three packages and the contract of the audit, deletes three folders, adds
+api/service.py, and edits the table of policy.py.
 """
 
 import ast
@@ -67,6 +67,7 @@ def frame(tmp_path_factory: pytest.TempPathFactory) -> Frame:
     frame = Frame(tmp_path_factory.mktemp("frame"))
     frame.write_certificates()
     frame.copy("mtls", "runtime", "video_queue")
+    frame.copy_contract("audit_api")
     frame.delete(*(f"video_queue/{folder}" for folder in FOLDERS))
     (frame.code / "video_queue" / "api").mkdir()
     frame.write("video_queue/api/__init__.py", "")

@@ -1,4 +1,4 @@
-"""From outside there is one way in: the gateway, at this machine's loopback address.
+"""From outside there are two ways in: gateway and console, at this machine's loopback address.
 
 Not claimed: that the machine itself cannot send packets to the queue. On Linux it owns the bridge
 that the containers are attached to, and so it can; there, mutual TLS is what refuses.
@@ -34,14 +34,16 @@ def answers(address: str, port: int) -> bool:
     return True
 
 
-def test_only_the_gateway_has_a_published_port_and_only_on_loopback(project: Project) -> None:
+def test_only_gateway_and_console_have_a_published_port_and_only_on_loopback(
+    project: Project,
+) -> None:
     published = {
         (service, binding["HostIp"])
         for service, container in project.containers().items()
         for bindings in container.ports.values()
         for binding in bindings or ()
     }
-    assert published == {("gateway", "127.0.0.1")}
+    assert published == {("gateway", "127.0.0.1"), ("console", "127.0.0.1")}
 
 
 def test_queue_does_not_answer_at_any_address_of_this_machine(project: Project) -> None:

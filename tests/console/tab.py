@@ -1,0 +1,51 @@
+"""A window of a browser, and everything that goes wrong in it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page
+
+MILLISECONDS: Final = 20_000
+
+
+@dataclass
+class Tab:
+    """A page, and what its console and its scripts complained of."""
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+
+    def go(self, *segments: str) -> None:
+        """Go to a view by its address, and wait until it has drawn its heading."""
+        self.page.evaluate("address => { location.hash = address }", "#/" + "/".join(segments))
+        self.page.wait_for_selector("main h1")
+
+    def forget_errors(self) -> None:
+        """A test that takes something away expects complaints about that."""
+        self.errors.clear()
+
+
+@contextmanager
+def opened_tab(browser: Browser, url: str, **options: Any) -> Iterator[Tab]:
+    """Open a window of its own at `url`, with its own cookies."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(MILLISECONDS)
+    page = context.new_page()
+    tab = Tab(page)
+
+    def on_message(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            tab.errors.append(f"{message.text} {message.location.get('url', '')}")
+
+    def on_error(error: Error) -> None:
+        tab.errors.append(str(error))
+
+    page.on("console", on_message)
+    page.on("pageerror", on_error)
+    page.goto(url)
+    try:
+        yield tab
+    finally:
+        context.close()
