@@ -92,9 +92,10 @@ def test_nothing_can_be_done_that_the_console_may_not_do(console: Console) -> No
         for who in EXPECTED:
             console.attempt(who, whom)
         look(console, whom)
+    said = {whom: console.server(whom).log.events(since[whom]) for whom in SERVERS}
     assert in_a_thread(videos(console)) == before
     for whom, table in TABLES.items():
-        for event in console.server(whom).log.events(since[whom]):
+        for event in said[whom]:
             if event["event"] != "call.answered" or not event["identity"]:
                 continue
             name = event["identity"].removeprefix(DOMAIN)
