@@ -10,7 +10,7 @@ from tests.console.attempts import SERVERS, Console, running_console
 
 Shown = Mapping[str, Any]
 
-# RFC 8446, figure 1, with a client certificate: (step, sender, name). ChangeCipherSpec means nothing.
+# RFC 8446, figure 1, with a client certificate, as (step, sender, name).
 TLS_1_3: Final = [
     (1, "client", "ClientHello"),
     (2, "server", "ServerHello"),

@@ -1,6 +1,7 @@
 """docs/handshake.html: made of a recorded run, true to its bytes, and in need of nothing else."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from playwright.sync_api import Browser, expect
 import illustrated_handshake
 from console.handshake_page import page_of
 from doctor.picture import picture
-from doctor.recording import Recording, from_json
+from doctor.recording import from_json
 from doctor.records import records_of
 from doctor.watch import ContentType, Direction
 from illustrated_handshake import PAGE, RECORDING, kept, record_gateway
