@@ -115,13 +115,8 @@ def test_nothing_scrolls_sideways(chromium: Browser, width: int) -> None:
 def test_hostile_text_is_shown_as_text(chromium: Browser, tmp_path: Path) -> None:
     """A name that would end the script element, and start another."""
     hostile = "</script><script>document.title='owned'</script><!--"
-    recording = kept()
-    changed = Recording(
-        hostile,
-        "<img src=x onerror=\"document.title='owned'\">",
-        recording.recorded_at,
-        recording.attempt,
-    )
+    image = "<img src=x onerror=\"document.title='owned'\">"
+    changed = replace(kept(), client=hostile, server=image)
     path = tmp_path / "hostile.html"
     path.write_text(page_of(changed), "utf-8")
     with opened_tab(chromium, path.as_uri()) as tab:
