@@ -128,13 +128,13 @@ def test_two_versions_side_by_side(view: Tab) -> None:
 
 def test_chosen_by_hand(view: Tab) -> None:
     page = view.page
-    page.get_by_label("as", exact=True).select_option("no-certificate")
+    page.locator("select[name=client]").select_option("no-certificate")
     expect(page.locator(".hs-verdict")).to_contain_text("alert certificate_required (116)")
-    page.get_by_label("to", exact=True).select_option("memory")
+    page.locator("select[name=server]").select_option("memory")
     expect(page.locator(".hs-verdict")).to_contain_text("✓ Accepted")
-    page.get_by_label("version and session").select_option("tls12-resumed")
+    page.locator("select[name=session]").select_option("tls12-resumed")
     expect(page.locator(".hs-verdict")).to_contain_text("TLS 1.2, resumed")
-    expect(page.get_by_label("as", exact=True)).to_be_disabled()
+    expect(page.locator("select[name=client]")).to_be_disabled()
     page.get_by_role("button", name="Run again").click()
     expect(page.locator(".hs-verdict")).to_contain_text("TLS 1.2, resumed")
 
@@ -148,7 +148,7 @@ def test_saved_and_opened_again(view: Tab, tmp_path: Path) -> None:
         r"handshake-console-gateway-[\dTZ-]+\.json", download.value.suggested_filename
     )
     download.value.save_as(saved)
-    page.get_by_label("to", exact=True).select_option("video-queue")
+    page.locator("select[name=server]").select_option("video-queue")
     expect(page.locator(".hs-ends")).to_contain_text("video-queue")
     page.locator("input[type=file]").set_input_files(saved)
     expect(page.locator(".hs-lead")).to_contain_text("Opened from a file")
