@@ -26,7 +26,7 @@ from demo_identities import IDENTITIES
 from pki.authority import Authority
 from pki.bootstrap import bootstrap
 from pki.ca_folder import write_authority
-from pki.layout import IMPOSTORS_FOLDER
+from pki.layout import IMPOSTORS_FOLDER, PUBLISHED_FOLDER
 from pki.run import Options
 from pki.store import make_folder
 
@@ -214,6 +214,7 @@ class Stack:
             "console",
             CONSOLE_LISTEN=listen,
             CONSOLE_IDENTITY=str(self.certs / "console"),
+            CONSOLE_CERTIFICATES=str(self.certs / PUBLISHED_FOLDER),
             CONSOLE_IMPOSTORS=str(self.certs / IMPOSTORS_FOLDER),
             CONSOLE_GATEWAY=gateway,
             CONSOLE_QUEUE=queue,

@@ -76,6 +76,8 @@ def skipped() -> Iterator[str]:
             "other verifiers of our certificates (tests/unit/pki): "
             f"not installed: {', '.join(verifiers)}"
         )
+    if shutil.which("chromium") is None:
+        yield "the console in a browser (tests/console): not installed: chromium"
     if languages := [name for name in ("go", "node") if shutil.which(name) is None]:
         yield f"examples in other languages (tests/examples): not installed: {', '.join(languages)}"
     if shutil.which("nginx") is None:

@@ -29,7 +29,7 @@ CLIENT: Final = ExtendedKeyUsageOID.CLIENT_AUTH
 _USES: Final = {"server": SERVER, "client": CLIENT}
 _LOCALHOST: Final = "localhost"
 # Folders of the CA, beside those of the identities.
-_RESERVED: Final = frozenset({"ca", "offline-root", "impostors"})
+_RESERVED: Final = frozenset({"ca", "offline-root", "impostors", "published"})
 
 _MOST_BYTES: Final = 64 * 1024
 _MOST_IDENTITIES: Final = 100

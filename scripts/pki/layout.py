@@ -23,6 +23,8 @@ class File:
 
 CA_FOLDER: Final = "ca"
 OFFLINE_FOLDER: Final = "offline-root"
+# A copy of every certificate, and of no key: for whoever looks at all of them.
+PUBLISHED_FOLDER: Final = "published"
 IMPOSTORS_FOLDER: Final = "impostors"
 
 ROOT_CERTIFICATE: Final = File(
@@ -100,3 +102,11 @@ def entries(folder: Path, identities: Iterable[Identity]) -> Iterator[Entry]:
             yield Entry(folder / path, 0o755)
         for file in IDENTITY_FILES:
             yield Entry(folder / home / file.name, file.mode, identity=identity)
+        for path in home.parents:
+            yield Entry(folder / PUBLISHED_FOLDER / path, 0o755)
+        yield Entry(published(folder, identity), PUBLIC)
+
+
+def published(folder: Path, identity: Identity) -> Path:
+    """Return where the certificate of `identity` lies for everybody."""
+    return folder / PUBLISHED_FOLDER / f"{identity.name}.crt"

@@ -12,12 +12,14 @@ from pki.errors import RecordFull
 from pki.identities import Identity
 from pki.identity_folder import trusts, write_identity, write_trust
 from pki.impostors import renew_impostors
+from pki.layout import CHAIN, published
 from pki.ownership import fix_owners_and_modes
 from pki.record import Leaf, Record, read_record, write_record
 from pki.revocation_lists import read_lists, sign_lists
 from pki.rollover_state import Authorities, Rollover, Stage, end_rollover, write_rollover
 from pki.run import Run
 from pki.signing import common_name
+from pki.store import make_folder, write_atomically
 from pki.survey import is_issued, survey
 
 
@@ -65,6 +67,7 @@ def reconcile(run: Run, authorities: Authorities) -> list[str]:
         write_identity(home, new, ca_pem, crl_pem=crl_pem, owner=owner)
     if told := give_trust(run, authorities):
         changes.append(f"{told} folders: given the present roots and revocation lists")
+    _publish(run)
     changes += _record_progress(run, authorities, is_changed=bool(changes))
     if repaired := fix_owners_and_modes(run.folder, options.identities, run.ownership):
         changes.append(f"owners and modes corrected: {repaired}")
@@ -81,6 +84,18 @@ def give_trust(run: Run, authorities: Authorities) -> int:
             write_trust(home, ca_pem, crl_pem, owner=run.owner_of(identity))
             told += 1
     return told
+
+
+def _publish(run: Run) -> None:
+    """Lay a copy of every certificate where there is no key beside it."""
+    for identity in run.options.identities:
+        if not is_issued(run, identity):
+            continue
+        content = (run.folder / identity.name / CHAIN.name).read_bytes()
+        path = published(run.folder, identity)
+        if not path.exists() or path.read_bytes() != content:
+            make_folder(path.parent)
+            write_atomically(path, content, CHAIN.mode, run.owner_of(None))
 
 
 def _without_leaves(authorities: Authorities, record: Record) -> list[Authority]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from pki.authority import Authority
-from pki.ca_folder import end_of, write_authority
+from pki.ca_folder import write_authority
 from pki.errors import StageNotAllowed
 from pki.reconcile import reconcile
 from pki.rollover_state import Authorities, Rollover, Stage, end_rollover, write_rollover
@@ -124,7 +124,7 @@ def _progress(run: Run, authorities: Authorities) -> Progress:
 def _describe(authorities: Authorities) -> str:
     issuing = common_name(authorities.issuing.root)
     if authorities.rollover is None:
-        end = end_of(authorities.issuing)
+        end = authorities.issuing.root.not_valid_after_utc
         return f"No rollover is under way. Everybody trusts {issuing}, until {end:%F}."
     trusted = " and ".join(common_name(authority.root) for authority in authorities.trusted)
     return f"Stage {authorities.rollover.stage}: everybody trusts {trusted}; {issuing} issues."

@@ -77,18 +77,24 @@ class Audits:
         return rows
 
     async def _call(self, call: Any, request: Any, name: str) -> list[Row]:
-        tried = f"/audit.v1.Audit/List{name.title()}"
+        tried, seconds = f"/audit.v1.Audit/List{name.title()}", self._config.call_seconds
         try:
-            answer = await call(request, timeout=self._config.call_seconds)
+            try:
+                answer = await call(request, timeout=seconds)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise
+                if not (found := await self._sight.look_at(THE_QUEUE)).is_accepted:
+                    raise Unreachable(
+                        f"The queue at {self._config.queue} does not answer: {found.error}.",
+                        fix=found.advice,
+                        tried=f"{tried}: {error.code().name}, then a handshake ({found.cause})",
+                    ) from error
+                # It is back, and gRPC waits a moment before it connects again.
+                answer = await call(request, timeout=seconds, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
-            tried = f"{tried}: {error.code().name}"
-            if error.code() is grpc.StatusCode.PERMISSION_DENIED:
-                raise NotTold(f"The queue answered: {error.details()}", tried=tried) from error
-            found = await self._sight.look_at(THE_QUEUE)
-            raise Unreachable(
-                f"The queue at {self._config.queue} does not answer: {found.error}.",
-                fix=found.advice,
-                tried=f"{tried}, then a handshake ({found.cause})",
+            raise NotTold(
+                f"The queue answered: {error.details()}", tried=f"{tried}: {error.code().name}"
             ) from error
         content = MessageToDict(
             answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True

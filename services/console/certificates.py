@@ -135,7 +135,7 @@ class Pulse:
             asyncio.to_thread(_read_folder, self._config.certificates),
         )
         for certificate in files:
-            self.chronicle.note(certificate, "its certificate in the folder of public certificates")
+            self.chronicle.note(certificate, "published: what its folder holds now")
         me = self._source.current
         self.chronicle.note(me.certificate, "our own: what we show on new connections")
         lanes = [request]
@@ -193,9 +193,9 @@ def _detail_of(content: bytes) -> str:
 
 
 def _read_folder(folder: Path | None) -> list[x509.Certificate]:
-    """Return the leaf in each certificate file; what is half written is read in a second again."""
+    """Return the leaf in each certificate file; one that is half written is read a second later."""
     found = []
-    for path in sorted(folder.glob("*.crt"))[:_MAX_FILES] if folder else ():
+    for path in sorted(folder.rglob("*.crt"))[:_MAX_FILES] if folder else ():
         try:
             with path.open("rb") as file:
                 found.append(x509.load_pem_x509_certificate(file.read(_MAX_FILE_BYTES)))

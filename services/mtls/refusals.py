@@ -93,7 +93,7 @@ _REASONS: Final[tuple[tuple[str, Reason], ...]] = (
     ("CERTIFICATE_VERIFY_FAILED", Reason.BAD_CERTIFICATE),
     ("HTTP_REQUEST", Reason.PLAINTEXT),
     ("WRONG_VERSION_NUMBER", Reason.PLAINTEXT),  # the first bytes are no TLS record
-    ("RECORD_LAYER_FAILURE", Reason.PLAINTEXT),
+    ("RECORD_LAYER_FAILURE", Reason.PLAINTEXT),  # the same, in a client of OpenSSL 3.2 or newer
     ("UNSUPPORTED_PROTOCOL", Reason.PROTOCOL_VERSION),
     ("NO_SHARED_CIPHER", Reason.PROTOCOL_VERSION),
     ("EXCESSIVE_MESSAGE_SIZE", Reason.MESSAGE_TOO_LARGE),  # a chain of more than 100 KiB

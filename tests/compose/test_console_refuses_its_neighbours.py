@@ -54,7 +54,11 @@ def test_with_the_token_the_same_neighbour_is_answered(project: Project, beside:
     assert all(server["accepted"] for server in seen["servers"])
 
 
-def test_the_last_line_of_a_start_is_the_address_to_open(project: Project) -> None:
+def test_a_start_prints_the_address_to_open_once_and_logs_the_token_nowhere(
+    project: Project,
+) -> None:
+    address = opening(project)
+    assert address.startswith("http://localhost:")
+    token = address.partition("token=")[2]
     lines = project.container("console").logs().decode().splitlines()
-    started = next(n for n, line in enumerate(lines) if '"server.listening"' in line)
-    assert lines[started + 1].startswith("Open http://localhost:")
+    assert [line for line in lines if token in line] == [f"Open {address}"]

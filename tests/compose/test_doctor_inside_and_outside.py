@@ -10,17 +10,12 @@ from typing import Final
 import pytest
 
 from tests.compose.project import ROOT, Project
+from tests.pages import steps_of
 
 README: Final = ROOT / "services/doctor/README.md"
 SECONDS: Final = 600  # the first build fetches wheels
 # pipx itself comes from the package index, by way of the uv that `dev` has.
 PIPX: Final = f'#!/bin/sh\nexec {ROOT}/.venv/bin/uv tool run pipx "$@"\n'
-
-
-def commands() -> list[str]:
-    """Return every line that README.md says to type, in order."""
-    blocks = re.findall(r"```console\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    return re.findall(r"^\$ (.+)$", "".join(blocks), re.MULTILINE)
 
 
 def environment_of(project: Project) -> dict[str, str]:
@@ -58,7 +53,7 @@ def test_every_command_of_its_readme_works_in_one_shell(project: Project, tmp_pa
     """A command exits with 0, unless the page says after it with what else."""
     (tmp_path / "pipx").write_text(PIPX)
     (tmp_path / "pipx").chmod(0o755)
-    typed = commands()
+    typed = [step.command for step in steps_of(README)]
     assert {command.split()[0] for command in typed} == {"docker", "./scripts/doctor", "pipx"}
     codes, said = tmp_path / "codes", tmp_path / "said"
     pasted = "".join(

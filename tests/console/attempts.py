@@ -28,7 +28,7 @@ EXPECTED: Final[Mapping[str, tuple[tuple[str, str], tuple[str, str]]]] = {
     "any-purpose": ((DENIED, "no_identity"), (DENIED, "no_identity")),
     "foreign-host": ((REFUSED, "name_not_permitted"), (REFUSED, "name_not_permitted")),
     "foreign-domain": ((DENIED, "not_listed"), (DENIED, "not_listed")),
-    "common-name": ((DENIED, "no_identity"), (REFUSED, "name_not_permitted")),
+    "common-name": ((DENIED, "no_identity"), (DENIED, "no_identity")),
     "two-names": ((DENIED, "no_identity"), (DENIED, "no_identity")),
     "revoked": ((REFUSED, "revoked"), (DENIED, "revoked")),
     "not-allowed": ((DENIED, "not_listed"), (DENIED, "not_listed")),

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from sample_video import make_sample_video
 from tests.console.system import System, running_system
-from tests.console.tab import Tab, opened_tab
+from tests.console.tab import MILLISECONDS, Tab, opened_tab
 from tests.needs import require_program
 
 
@@ -21,6 +21,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     require_program("chromium", "chromium")
+    expect.set_options(timeout=MILLISECONDS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]

@@ -122,7 +122,7 @@ class System:
 def running_system(folder: Path) -> Iterator[System]:
     """Start everything, and end what is running then."""
     with (
-        running_stack(folder) as (stack, queue, gateway),
+        running_stack(folder, impostors=True) as (stack, queue, gateway),
         stack.start_transcoder(queue.address) as transcoder,
         stack.start_console(gateway.address, queue.address) as console,
         ExitStack() as ending,

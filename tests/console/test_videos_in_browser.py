@@ -25,8 +25,12 @@ def play_on(page: Page) -> float:
                 const film = document.querySelector("video");
                 const begin = film.currentTime;
                 film.muted = true;
-                await film.play();
-                while (film.currentTime < begin + 0.3) await new Promise(requestAnimationFrame);
+                const late = new Promise((_, reject) =>
+                    setTimeout(() => reject(new Error(`stands at ${film.currentTime}`)), 20000));
+                await Promise.race([film.play(), late]);
+                const moved = new Promise((resolve) => (film.ontimeupdate = () =>
+                    film.currentTime > begin + 0.2 && resolve()));
+                await Promise.race([moved, late]);
                 return film.currentTime;
             }"""
         )
@@ -36,7 +40,7 @@ def play_on(page: Page) -> float:
 def test_from_upload_to_playback(page: Page, system: System, video_file: Path) -> None:
     upload(page, video_file)
     expect(page.locator(".player h2")).to_have_text("By the sea")
-    assert play_on(page) > 0.3
+    assert play_on(page) > 0.2
     options = page.locator(".player select option").all_inner_texts()
     assert [option.partition(" ")[0] for option in options] == ["720p", "360p"]
 
@@ -85,7 +89,7 @@ def test_the_path_names_who_proved_what_at_each_hop(
 def test_a_sample_is_made_on_the_spot_and_becomes_playable(page: Page) -> None:
     page.get_by_role("button", name="Make a sample video").click()
     page.wait_for_selector(".player video", timeout=PLAYABLE_MILLISECONDS)
-    assert play_on(page) > 0.3
+    assert play_on(page) > 0.2
     expect(page.locator(".player select option")).to_have_count(2)
 
 
@@ -129,7 +133,7 @@ def test_one_upload_with_the_keyboard_alone(page: Page, video_file: Path) -> Non
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     for _ in range(20):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.id") == "file":
+        if page.evaluate("document.activeElement.textContent") == "Choose a video":
             break
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")

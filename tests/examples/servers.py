@@ -1,10 +1,12 @@
 """The example servers as processes, and what their handlers have said."""
 
+import os
 import secrets
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,30 +35,48 @@ class Server:
 @contextmanager
 def running(program: Program, identity: Path, log: Path) -> Iterator[Server]:
     """Start a server and wait until it can be connected to."""
-    address = f"localhost:{_free_port()}"
+    address = free_address()
+    command = [*program.command, str(identity), address]
+    with listening(command, address, folder=program.folder, log=log):
+        yield Server(address, log)
+
+
+@contextmanager
+def listening(
+    command: list[str],
+    address: str,
+    *,
+    folder: Path,
+    log: Path,
+    environment: Mapping[str, str] = os.environ,
+) -> Iterator[None]:
+    """Start what will listen at the address, and end it with all that it has started."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*program.command, str(identity), address],
-            cwd=program.folder,
+            command,
+            cwd=folder,
+            env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            start_new_session=True,
         )
     try:
         _wait_for(process, address, log)
-        yield Server(address, log)
+        yield
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
-def _free_port() -> int:
-    """Return a port that the kernel gives to nobody by itself, while the server is starting."""
+def free_address() -> str:
+    """Return one with a port that the kernel gives to nobody by itself, while a server starts."""
     while True:
         port = 20_000 + secrets.randbelow(10_000)
         with socket.socket() as listener, suppress(OSError):
             listener.bind(("127.0.0.1", port))
-            return port
+            return f"localhost:{port}"
 
 
 def _wait_for(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

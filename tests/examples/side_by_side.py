@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPSConnection
@@ -104,6 +105,15 @@ class Live:
         return connection
 
     def ask(self, connection: HTTPSConnection, method: str = "GET", **headers: str) -> Answer:
+        """Ask in a thread of its own.
+
+        What OpenSSL keeps for a thread of the error of one connection, Python takes for that of the
+        next to be read there (python/cpython#148594).
+        """
+        with ThreadPoolExecutor(1) as own:
+            return own.submit(self._ask, connection, method, headers).result()
+
+    def _ask(self, connection: HTTPSConnection, method: str, headers: dict[str, str]) -> Answer:
         try:
             names = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, self.kind.path, headers=names)

@@ -1,4 +1,7 @@
-"""docs/certificates-by-hand.md tells the truth, and what by_hand.sh makes is accepted by all."""
+"""docs/certificates-by-hand.md and the-usual-tutorial.md tell the truth.
+
+And what by_hand.sh makes is accepted by all.
+"""
 
 import ipaddress
 import re
@@ -28,19 +31,13 @@ from tests.examples.verdicts import (
     tutorial_commands,
     versions,
 )
+from tests.pages import ROOT, blocks_of, steps_of
 from tests.unit.pki.verifiers import shake_hands
 
-TEXT = PAGE.read_text(encoding="utf-8")
+TUTORIAL = PAGE.read_text(encoding="utf-8")
+BY_HAND_PAGE = ROOT / "docs" / "certificates-by-hand.md"
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 KEYS = {"ec": ec.EllipticCurvePrivateKey, "rsa": rsa.RSAPrivateKey}
-
-
-def steps() -> Iterator[tuple[str, str]]:
-    """Yield each command of the page's console blocks with what it prints."""
-    for block in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL):
-        for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, output = step.partition("\n")
-            yield command, output
 
 
 def normalised(output: str) -> str:
@@ -48,30 +45,31 @@ def normalised(output: str) -> str:
     return re.sub(r" +$", "", output, flags=re.MULTILINE).strip()
 
 
-def test_every_command_prints_what_the_page_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", [PAGE, BY_HAND_PAGE], ids=lambda page: page.name)
+def test_every_command_prints_what_the_page_says(page: Path, tmp_path: Path) -> None:
     subprocess.run(
         ["bash", "-euc", tutorial_commands()], cwd=tmp_path, check=True, capture_output=True
     )
-    typed = list(steps())
-    assert len(typed) > 10
-    for command, expected in typed:
+    typed = steps_of(page)
+    assert len(typed) >= 4
+    for step in typed:
         ended = subprocess.run(
-            ["sh", "-c", re.sub(r"^by_hand\.sh", f"sh {BY_HAND}", command)],
+            ["sh", "-c", re.sub(r"^by_hand\.sh", f"sh {BY_HAND}", step.command)],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
-        assert normalised(ended.stdout) == normalised(expected), command
+        assert normalised(ended.stdout) == normalised(step.output), step.command
 
 
 def test_what_the_page_explains_is_in_the_script() -> None:
     script = BY_HAND.read_text()
-    excerpts = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+    excerpts = blocks_of(BY_HAND_PAGE, "sh")
     assert len(excerpts) >= 5
     for excerpt in excerpts:
-        for line in excerpt.splitlines():
+        for line in excerpt.text.splitlines():
             assert line in script, line
 
 
@@ -87,9 +85,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kit]:
 def test_every_library_says_what_the_table_says(made: Kit, name: str) -> None:
     seen = table(name, made)
     heading = seen.partition("\n")[0]
-    (shown,) = re.findall(rf"^{re.escape(heading)}\n(?:\|.*\n)+", TEXT, re.MULTILINE)
+    (shown,) = re.findall(rf"^{re.escape(heading)}\n(?:\|.*\n)+", TUTORIAL, re.MULTILINE)
     assert [facts(row) for row in shown.splitlines()] == [facts(row) for row in seen.splitlines()]
-    if versions() not in TEXT:
+    if versions() not in TUTORIAL:
         pytest.skip(f"the facts hold; the page's words are not those of {versions()}")
     assert shown.strip() == seen
 

@@ -1,7 +1,9 @@
 """The clients of the gateway in examples/, against the real services."""
 
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,9 @@ import pytest
 
 from local_stack import Service, Stack, running_stack
 from sample_video import make_sample_video
-from tests.examples.programs import Program, build, missing
+from tests.checkout import ROOT, copy_checkout
+from tests.examples.programs import EXAMPLES, Program, build, missing
+from tests.pages import steps_of, type_into_one_shell
 
 CLIENTS = ("python", "go")
 
@@ -91,3 +95,22 @@ def test_it_is_refused_without_a_good_certificate(
     running.gateway.log.wait_for(lambda event: event.get("reason") == "wrong_purpose", since=since)
     events = running.gateway.log.events(since)
     assert not [event for event in events if event["event"].startswith("call.")]
+
+
+def test_the_commands_of_the_readme_print_what_it_says(running: Running, tmp_path: Path) -> None:
+    """In a copy of this checkout, with the certificates of the running gateway."""
+    if reason := missing("go"):
+        pytest.skip(reason)
+    copy_checkout(tmp_path)
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    (tmp_path / "certs/client").symlink_to(running.stack.certs / "client")
+    steps = steps_of(EXAMPLES / "README.md", section="Clients of this repository's gateway")
+    assert len(steps) == 4
+    commands = [step.command.replace("localhost:8443", running.gateway.address) for step in steps]
+    printed = type_into_one_shell(
+        [re.sub(r"^python ", f"{sys.executable} ", command) for command in commands],
+        folder=tmp_path,
+        environment=os.environ,
+    )
+    for step, output in zip(steps, printed, strict=True):
+        assert output == step.output, step.command

@@ -1,4 +1,4 @@
-"""What each library says of certificates: the tables of docs/certificates-by-hand.md.
+"""What each library says of certificates: the tables of docs/the-usual-tutorial.md.
 
 Print them anew with
 `PYTHONPATH=services:protos/gen:scripts .venv/bin/python -m tests.examples.verdicts`.
@@ -21,9 +21,10 @@ from tests.examples.page import versions as versions_of_languages
 from tests.examples.page import words
 from tests.examples.programs import LANGUAGES, Client, Program, Said, build, started_each_time
 from tests.examples.servers import Server, running
+from tests.pages import blocks_of
 from tests.unit.pki.verifiers import shake_hands
 
-PAGE: Final = ROOT / "docs" / "certificates-by-hand.md"
+PAGE: Final = ROOT / "docs" / "the-usual-tutorial.md"
 YES: Final = "yes"
 
 # The libraries of the tables, and those whose answer depends on nothing but their own version.
@@ -69,8 +70,8 @@ class Kit:
 
 def tutorial_commands() -> str:
     """Return what the page says to type, as the usual tutorial does: its first block."""
-    (block,) = re.findall(r"```bash\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    return str(block)
+    (block,) = blocks_of(PAGE, "bash")
+    return block.text
 
 
 @contextmanager

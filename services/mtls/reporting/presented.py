@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from cryptography import x509
 
-_HANDSHAKE, _CERTIFICATE = 22, 11  # RFC 8446, sections 5.1 and 4
+_ALERT, _HANDSHAKE, _CERTIFICATE = 21, 22, 11  # RFC 8446, sections 5.1 and 4
 _MAX_CHARACTERS: Final = 200
 _MAX_NAMES: Final = 10
 _MAX_NAMES_IN_LINE: Final = 3
@@ -68,8 +68,11 @@ def _printable(text: str) -> str:
     return escaped if len(escaped) <= _MAX_CHARACTERS else escaped[:_MAX_CHARACTERS] + "..."
 
 
-def keep_presented(context: ssl.SSLContext) -> None:
-    """Give the connections of `context` an attribute `presented`: the peer's leaf, in DER."""
+def watch_handshakes(context: ssl.SSLContext) -> None:
+    """Set two attributes of the connections of `context`, as soon as they are known.
+
+    `presented` is the peer's leaf, in DER; `alert` the number of the alert that we send.
+    """
 
     def on_message(  # the interface prescribes the parameters
         connection: Any,
@@ -81,6 +84,8 @@ def keep_presented(context: ssl.SSLContext) -> None:
     ) -> None:
         if (direction, content_type, message_type) == ("read", _HANDSHAKE, _CERTIFICATE):
             connection.presented = leaf_of(body)
+        elif (direction, content_type) == ("write", _ALERT):
+            connection.alert = message_type
 
     # Set below ssl.SSLContext, whose own setter makes enums of the numbers first: for each of some
     # twenty messages, and so for a twentieth of all that a handshake costs.

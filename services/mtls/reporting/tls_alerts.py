@@ -16,12 +16,17 @@ from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from mtls.refusals import PENDING_HANDSHAKE, PendingHandshake, Reason, Refusal
-from mtls.reporting.presented import keep_presented
+from mtls.reporting.presented import watch_handshakes
 
 # In TLS 1.3 a client sends its first request before it can know of the refusal. Closing on unread
 # data resets the connection, and the client may never see the alert. A read is 256 KiB at most.
 _READS_AFTER_ALERT: Final = 4
 _SECONDS_AFTER_ALERT: Final = 2.0
+
+# OpenSSL 3.2 and newer say only that their record layer has failed. The alert that they have sent
+# (RFC 8446, section 6) tells a spoiled record from bytes that are no TLS at all: those get none.
+_HIDDEN: Final = "RECORD_LAYER_FAILURE"
+_RECORD_ALERTS: Final = {10: "UNEXPECTED_MESSAGE", 20: "BAD_RECORD_MAC", 22: "RECORD_OVERFLOW"}
 
 _NOT_A_FAULT: Final = (
     ssl.SSLWantReadError,
@@ -45,10 +50,11 @@ def explain_refusals(
     accepted goes on in `afterwards`, a context with the same settings: watching every record of a
     large upload would cost half as much again as decrypting it.
     """
-    keep_presented(context)
+    watch_handshakes(context)
 
     class ExplainingObject(ssl.SSLObject):
         presented = b""
+        alert: int | None = None
         _pending: PendingHandshake | None = None
         _error: ssl.SSLError | None = None
         _reads_left = _READS_AFTER_ALERT
@@ -81,6 +87,9 @@ def explain_refusals(
         def _fail(self, error: ssl.SSLError, report: Callable[[Refusal], None]) -> NoReturn:
             peer = self._pending.peer if self._pending else None
             refusal = Refusal.from_error(error, peer, self.presented)
+            if error.reason == _HIDDEN and self.alert in _RECORD_ALERTS:
+                text = _RECORD_ALERTS[self.alert]
+                refusal = Refusal.from_text(text, peer, self.presented)
             report(refusal)
             without_tls = report is refused and refusal.reason is Reason.PLAINTEXT
             if without_tls or refusal.reason is Reason.REFUSED_BY_PEER:

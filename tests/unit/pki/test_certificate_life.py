@@ -1,4 +1,4 @@
-"""What docs/certificate-life.md says to type, typed; what it says will be printed, compared."""
+"""What the pages about certificates' and CAs' lives say to type, typed; the output, compared."""
 
 import datetime as dt
 import json
@@ -17,7 +17,8 @@ from tests.pages import normalised, steps_of
 
 SCRIPT: Final = Path(bootstrap_certs.__file__)
 NAME: Final = "scripts/bootstrap_certs.py"
-PAGE: Final = SCRIPT.parents[1] / "docs" / "certificate-life.md"
+DOCS: Final = SCRIPT.parents[1] / "docs"
+PAGES: Final = (DOCS / "certificate-life.md", DOCS / "ca-life.md")  # the second goes on
 VARYING: Final = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "TIME"),
     (re.compile(r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4} GMT"), "TIME"),
@@ -39,7 +40,7 @@ def let_the_load_time_pass(certs: Path) -> None:
     path.write_text(json.dumps(state))
 
 
-def test_the_page_tells_the_truth(tmp_path: Path) -> None:
+def test_the_pages_tell_the_truth(tmp_path: Path) -> None:
     require_program("openssl", "openssl")
     certs = tmp_path / "certs"
     seen: set[str] = set()
@@ -47,7 +48,7 @@ def test_the_page_tells_the_truth(tmp_path: Path) -> None:
     plain = shlex.join(
         [sys.executable, str(SCRIPT), "--folder", "certs", "--identities", FILE.name]
     )
-    for step in steps_of(PAGE):
+    for step in [step for page in PAGES for step in steps_of(page)]:
         command = step.command
         if command in seen or command.endswith("drop"):  # "ten seconds later"
             let_the_load_time_pass(certs)

@@ -234,7 +234,7 @@ class View {
     const result = results.get(key);
     const button = cell.firstChild ?? h("button", { class: "at-cell", type: "button", "aria-expanded": "false", onclick: () => this.toggle(who, whom) });
     button.replaceChildren(...cellContent(this.kind(who), result, this.trying === key));
-    button.setAttribute("aria-label", `${this.kind(who).title}, at the ${short(whom)}: ${button.textContent}`);
+    button.setAttribute("aria-label", `${this.kind(who).title}, at the ${short(whom)}: ${[...button.children].map((part) => part.textContent).filter(Boolean).join(", ")}`);
     if (!cell.firstChild) cell.append(button);
   }
 
@@ -322,7 +322,7 @@ function handshakes(who, whom, kind) {
 }
 
 function column(title, ...content) {
-  return h("section", { class: "at-column" }, h("h3", {}, title), content);
+  return h("section", { class: "at-column" }, h("h2", {}, title), content);
 }
 
 function sawColumn({ saw, showed, whom, outcome }) {

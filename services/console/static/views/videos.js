@@ -436,12 +436,12 @@ function drawScreen(screen, controls, video) {
 // --- Uploading ---
 
 function uploadArea(view) {
-  const input = h("input", { type: "file", id: "file", class: "visually-hidden", accept: "video/*,.mkv" });
-  const label = h("label", { class: "button primary", for: "file" }, "Choose a video");
+  const input = h("input", { type: "file", id: "file", hidden: true, accept: "video/*,.mkv" });
+  const choose = h("button", { class: "button primary", type: "button", onclick: () => input.click() }, "Choose a video");
   const sample = h("button", { class: "button", type: "button" }, "Make a sample video");
   const progress = h("div", { class: "uploading" });
   const area = h("section", { class: "drop", "aria-label": "Upload" },
-    h("div", { class: "row" }, input, label, sample, h("span", { class: "muted" }, "or drop one here")), progress);
+    h("div", { class: "row" }, input, choose, sample, h("span", { class: "muted" }, "or drop one here")), progress);
   input.onchange = () => {
     if (input.files.length) upload(view, progress, input.files[0], titleOf(input.files[0].name));
     input.value = "";
