@@ -1,1 +1,1 @@
-"""The demo's public key infrastructure: a root CA, an issuing CA, and a folder per identity."""
+"""A small public key infrastructure: a root CA, an issuing CA, and a folder per identity."""

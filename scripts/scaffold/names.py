@@ -1,11 +1,13 @@
 """The names of a service: one that people type, and those that are made of it."""
 
-import importlib.util
 import keyword
 import re
 import sys
+import tomllib
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Final
 
 from scaffold.errors import ScaffoldError
@@ -69,11 +71,14 @@ def check_name(name: str) -> None:
         raise ScaffoldError(f"{module} is a word of Python's own: choose another name.")
 
 
-def check_hides_nothing(name: str) -> None:
-    """Raise `ScaffoldError` if a Python package has the name already."""
+def check_hides_nothing(name: str, root: Path) -> None:
+    """Raise `ScaffoldError` if a Python package has the name already, installed or below `root`."""
     module = module_of(name)
+    settings = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    folders = [str(root / folder) for folder in settings["tool"]["mypy"]["mypy_path"]]
+    folders += [path for path in sys.path if "site-packages" in path]
     for taken in (module, f"{module}_api"):
-        if importlib.util.find_spec(taken):
+        if PathFinder.find_spec(taken, folders):
             raise ScaffoldError(
                 f"There is a Python package {taken}, which {name} would hide: choose another name."
             )

@@ -53,7 +53,7 @@ def add(changes: Changes, service: Service, callers: Sequence[str] | None = None
     """
     check_name(service.name)
     _check_is_new(changes, service)
-    check_hides_nothing(service.name)
+    check_hides_nothing(service.name, changes.root)
     if service.kind is Kind.WORKER and not service.calls:
         raise ScaffoldError("A worker calls a service and is called by none: add --calls OTHER.")
     for path, text in _rendered(changes, service, callers).items():

@@ -1,6 +1,6 @@
 """A gRPC channel that changes its certificate while calls go on. TLS 1.3 only: see __init__.py.
 
-    async with mtls_channel("video-queue:50051", identity) as channel: ...
+    async with mtls_channel("greeter:8443", identity) as channel: ...
 
 gRPC in Python reads a client's certificate when a channel is made, and never again
 (grpc/grpc#41779). So for each new identity there is a new channel. It has to be connected before

@@ -61,7 +61,7 @@ def protect(
 ) -> None:
     """Let only those requests reach `app` that `allowed` names; put who calls in `request[PEER]`.
 
-    An action is the method and the route, such as `GET /videos/{id}`. HEAD is judged as GET
+    An action is the method and the route, such as `GET /orders/{id}`. HEAD is judged as GET
     (RFC 9110, section 9.3.2). What is denied is answered with 403 as problem details (RFC 9457),
     also when the certificate has expired or was revoked since the handshake: `reason` says why.
     What has no route is 404 or 405 for a peer that may call something here. A connection that is

@@ -9,7 +9,7 @@ from mtls.peer import Peer
 from mtls.spiffe import SpiffeId
 
 Allowed = Mapping[str, AbstractSet[str]]
-"""For each action the names that may do it, such as `{"GET /videos": {"client/viewer"}}`."""
+"""For each action the names that may do it, such as `{"GET /hello": {"client/alice"}}`."""
 
 
 class Denied(MtlsError):

@@ -19,9 +19,9 @@ class SpiffeIdError(MtlsError):
 
 @dataclass(frozen=True, slots=True)
 class SpiffeId:
-    """A name such as `spiffe://video-demo.test/gateway`.
+    """A name such as `spiffe://example.org/gateway`.
 
-    `trust_domain` is `video-demo.test`: whose certificate authority vouches for the name.
+    `trust_domain` is `example.org`: whose certificate authority vouches for the name.
     `path` is `gateway`: who it is there. A workload always has one.
     """
 

@@ -1,12 +1,14 @@
-"""Shows that the event loop of a process moves, to a health check in another process.
+"""Shows that a process is alive to a health check in another process, without a certificate.
 
-A process that listens on nothing has no other way to show it. The file holds the time of the
-machine's monotonic clock, which every process reads alike and nobody can set.
+The file holds the time of the machine's monotonic clock, which every process reads alike and nobody
+can set.
 """
 
 import asyncio
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -18,18 +20,44 @@ _DIGITS: Final = 20
 
 
 class NotAliveError(MtlsError):
-    """The event loop of the process does not move."""
+    """The process does not show that it is alive."""
+
+
+class AliveFile:
+    """The file in which a process shows whether it can do its work."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor
+
+    def show(self, *, alive: bool) -> None:
+        """Write the time into the file, or empty it. Raises OSError."""
+        if self._descriptor is None:
+            return
+        if alive:
+            os.pwrite(self._descriptor, f"{time.monotonic():0{_DIGITS}.3f}".encode(), 0)
+        else:
+            os.ftruncate(self._descriptor, 0)
+
+
+@contextmanager
+def alive_file(path: Path | None) -> Iterator[AliveFile]:
+    """Open the file at `path`; without a path, nothing is shown. Raises OSError."""
+    if path is None:
+        yield AliveFile(None)
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield AliveFile(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 async def show_alive(path: Path) -> NoReturn:
     """Write the time into the file every few seconds, until cancelled. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with alive_file(path) as file:
         while True:
-            os.pwrite(descriptor, f"{time.monotonic():0{_DIGITS}.3f}".encode(), 0)
+            file.show(alive=True)
             await asyncio.sleep(_BEAT_SECONDS)
-    finally:
-        os.close(descriptor)
 
 
 def check_alive(path: Path) -> None:
@@ -37,6 +65,8 @@ def check_alive(path: Path) -> None:
     try:
         silent_seconds = time.monotonic() - float(path.read_bytes()[:_DIGITS])
     except (OSError, ValueError) as error:
-        raise NotAliveError(f"{path} holds no time: the process has not started.") from error
+        raise NotAliveError(
+            f"{path} holds no time: the process has not started, or cannot do its work."
+        ) from error
     if silent_seconds > _MAX_SILENT_SECONDS:
         raise NotAliveError(f"The event loop has not moved for {silent_seconds:.0f} s: restart it.")

@@ -26,6 +26,10 @@ class Environment:
         """Return a path."""
         return Path(self.text(name, str(default) if default else None, holds="a path"))
 
+    def optional_path(self, name: str) -> Path | None:
+        """Return a path, or None if the variable is not set."""
+        return self.path(name) if self.variables.get(name) else None
+
     def integer(
         self, name: str, default: int | None = None, *, minimum: int = 0, maximum: int = 2**63 - 1
     ) -> int:

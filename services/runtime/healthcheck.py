@@ -2,6 +2,10 @@
 
     python -m runtime.healthcheck grpc://backend:50051 --identity /certs/probe
     python -m runtime.healthcheck https://front:8443/healthz --identity /certs/probe
+    python -m runtime.healthcheck tls://backend:50051 --identity /certs/backend --alive /tmp/alive
+
+The third is for a server whose own certificate is for no client: it verifies the server as a client
+does, and shows it nothing. Whether it can do its work, the server then has to say in a file.
 
 Exits with 0 if it is, and with 1 and one line on standard error if not.
 """
@@ -9,6 +13,7 @@ Exits with 0 if it is, and with 1 and one line on standard error if not.
 import argparse
 import http.client
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -80,23 +85,44 @@ def check_https(url: SplitResult, identity: Identity) -> None:
         raise UnhealthyError(f"The service answered with HTTP status {status}.")
 
 
+def check_tls(url: SplitResult, identity: Identity) -> None:
+    """Verify the server, and go. Raises `UnhealthyError`."""
+    from mtls.reporting.connection_probe import verify_server
+    from mtls.ssl_contexts import client_context
+
+    host, context = url.hostname or "", client_context(identity, protocols=("h2", "http/1.1"))
+    try:
+        with connect_to_any(host, url.port or 443, _TIMEOUT_SECONDS) as connection:
+            verify_server(connection, host, context)
+    except OSError as error:
+        raise UnhealthyError(str(error)) from error
+
+
+_CHECKS: Final[dict[str, tuple[Role, Callable[[SplitResult, Identity], None]]]] = {
+    "grpc": (Role.CLIENT, check_grpc),
+    "https": (Role.CLIENT, check_https),
+    "tls": (Role.SERVER, check_tls),
+}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Check the service at the URL given; return the exit code."""
     parser = argparse.ArgumentParser(prog="runtime.healthcheck", description=__doc__)
-    parser.add_argument("url", type=urlsplit, help="grpc://HOST:PORT or https://HOST:PORT/PATH")
     parser.add_argument(
-        "--identity", type=Path, required=True, help="folder of the probe's certificate"
+        "url", type=urlsplit, help="grpc://HOST:PORT, https://HOST:PORT/PATH or tls://HOST:PORT"
     )
-    parser.add_argument("--alive", type=Path, help="file in which the process shows that it moves")
+    parser.add_argument(
+        "--identity", type=Path, required=True, help="folder of the certificate to check with"
+    )
+    parser.add_argument("--alive", type=Path, help="file in which the process shows that it lives")
     options = parser.parse_args(arguments)
-    checks = {"grpc": check_grpc, "https": check_https}
-    if options.url.scheme not in checks:
-        parser.error("the URL begins with grpc:// or https://")
+    if options.url.scheme not in _CHECKS:
+        parser.error("the URL begins with grpc://, https:// or tls://")
+    role, check = _CHECKS[options.url.scheme]
     try:
         if options.alive:
             check_alive(options.alive)
-        identity = load_identity(options.identity, roles=frozenset({Role.CLIENT}))
-        checks[options.url.scheme](options.url, identity)
+        check(options.url, load_identity(options.identity, roles=frozenset({role})))
     except MtlsError as error:
         print(error, file=sys.stderr)
         return 1

@@ -44,16 +44,11 @@ class Config:
             transfer_seconds=env.seconds("TRANSCODER_TRANSFER_SECONDS", 3600, minimum=1),
             heartbeat_seconds=env.seconds("TRANSCODER_HEARTBEAT_SECONDS", 1, minimum=0.01),
             retry_seconds=env.seconds("TRANSCODER_RETRY_SECONDS", 15, minimum=0.01),
-            alive_file=_optional_path(variables, "TRANSCODER_ALIVE_FILE"),
+            alive_file=env.optional_path("TRANSCODER_ALIVE_FILE"),
             needs_sandbox=env.choice("TRANSCODER_LET_VIDEOS_READ_THE_KEY", ("no", "yes"), "no")
             == "no",
             log_format=env.choice("LOG_FORMAT", ("console", "json"), "console"),
         )
-
-
-def _optional_path(variables: Mapping[str, str], name: str) -> Path | None:
-    value = variables.get(name)
-    return Path(value) if value else None
 
 
 def _limits(env: Environment, usual: Limits) -> Limits:

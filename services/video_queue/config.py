@@ -26,6 +26,7 @@ class Config:
     max_connection_idle_seconds: int
     max_connection_age_seconds: int
     grace_seconds: float
+    alive_file: Path | None
     log_format: str
     service: Settings
 
@@ -46,6 +47,7 @@ class Config:
                 "VIDEO_QUEUE_MAX_CONNECTION_AGE_SECONDS", 3600, minimum=1, maximum=86_400
             ),
             grace_seconds=env.seconds("VIDEO_QUEUE_SHUTDOWN_GRACE_SECONDS", 20, maximum=600),
+            alive_file=env.optional_path("VIDEO_QUEUE_ALIVE_FILE"),
             log_format=env.choice("LOG_FORMAT", ("console", "json"), "console"),
             service=Settings.from_environment(variables),
         )

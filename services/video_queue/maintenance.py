@@ -9,6 +9,7 @@ import grpc.aio
 import structlog
 from grpc_health.v1 import health, health_pb2
 
+from runtime.alive import AliveFile
 from video_queue.errors import VideoQueueError
 
 _log = structlog.get_logger(__name__)
@@ -47,14 +48,18 @@ class Health:
             await self.servicer.set(name, answer.SERVING if serving else answer.NOT_SERVING)
 
 
-async def maintain(work: Callable[[], Awaitable[None]], health: Health) -> None:
-    """Do `work` once a second until cancelled; the server is healthy while that succeeds."""
+async def maintain(work: Callable[[], Awaitable[None]], health: Health, file: AliveFile) -> None:
+    """Do `work` once a second until cancelled; the server is healthy while that succeeds.
+
+    `file` shows it too, to a health check without a certificate.
+    """
     was_serving = True
     while True:
         is_serving = await _succeeds(work)
         if is_serving != was_serving:
             _log.info("health.changed", serving=is_serving)
         await health.set_serving(serving=is_serving)
+        file.show(alive=is_serving)
         was_serving = is_serving
         await asyncio.sleep(_INTERVAL_SECONDS)
 

@@ -12,6 +12,7 @@ from mtls.reporting import serving_metrics
 import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
 
+from runtime.alive import alive_file
 from runtime.errors import StartError
 from video_queue.audit import add_audit
 from video_queue.config import Config
@@ -66,16 +67,17 @@ async def _serving(
     except ListenError as error:
         raise StartError(f"{error} Set VIDEO_QUEUE_LISTEN.") from error
     await server.start()
-    maintenance = asyncio.create_task(maintain(service.maintain, health))
-    try:
-        yield address
-    finally:
-        await health.servicer.enter_graceful_shutdown()  # first, so that no new client comes
-        service.stop_waiting()
-        await server.stop(config.grace_seconds)
-        maintenance.cancel()
-        with suppress(asyncio.CancelledError):
-            await maintenance
+    with alive_file(config.alive_file) as file:
+        maintenance = asyncio.create_task(maintain(service.maintain, health, file))
+        try:
+            yield address
+        finally:
+            await health.servicer.enter_graceful_shutdown()  # first, so that no new client comes
+            service.stop_waiting()
+            await server.stop(config.grace_seconds)
+            maintenance.cancel()
+            with suppress(asyncio.CancelledError):
+                await maintenance
 
 
 def _options(config: Config) -> list[tuple[str, int]]:

@@ -48,11 +48,6 @@ class Answer:
         return json.loads(self.body)
 
 
-def identities_of(service: str) -> set[str]:
-    """Return whose certificates a service has: the queue's own is for no client, so it has two."""
-    return {service, "probe"} if service == "video-queue" else {service}
-
-
 @dataclass(frozen=True, slots=True)
 class Project:
     """The stack of docker-compose.yml in `folder`, under the project name `name`."""

@@ -12,7 +12,7 @@ from docker.models.containers import Container
 from demo_identities import IDENTITIES
 from tests.compose.neighbour import neighbour
 from tests.compose.programs import program, run
-from tests.compose.project import SERVICES, Project, identities_of
+from tests.compose.project import SERVICES, Project
 from tests.compose.public_keys import PUBLIC_KEYS
 
 ROOT, ISSUING = "ca/1/ca-certificate.crt", "ca/1/issuing-certificate.crt"
@@ -22,7 +22,7 @@ IMPOSTORS = "impostors"  # certificates that must be refused, for the console to
 
 def folders_of(service: str) -> set[str]:
     """Return which folders of certs/ a service is given."""
-    return identities_of(service) | ({IMPOSTORS} if service == "console" else set())
+    return {service} | ({IMPOSTORS} if service == "console" else set())
 
 
 def fingerprint(certificate: Path) -> str:
@@ -66,9 +66,7 @@ def keys_in(project: Project, container: Container) -> set[str]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_container_holds_its_own_key_and_the_queue_that_of_the_probe(
-    project: Project, service: str
-) -> None:
+def test_container_holds_its_own_key_alone(project: Project, service: str) -> None:
     assert keys_in(project, project.container(service)) == folders_of(service)
 
 

@@ -1,4 +1,4 @@
-"""The examples of services/mtls/README.md run, serve whom they should, and refuse the others."""
+"""The examples of examples/library run, serve whom they should, and refuse the others."""
 
 import os
 import subprocess
@@ -69,4 +69,4 @@ def test_the_example_serves_whom_it_names_and_says_why_it_refuses_others(
 def test_an_example_fits_on_a_screen_and_stands_in_the_readme(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= 30
-    assert path.name in (ROOT / "services/mtls/README.md").read_text()
+    assert path.name in (EXAMPLES / "README.md").read_text()

@@ -1,4 +1,4 @@
-"""The health check of the containers: it goes through mutual TLS, as the identity `probe`."""
+"""The health check of the containers: through mutual TLS, or without a client's certificate."""
 
 import subprocess
 import sys
@@ -46,10 +46,45 @@ def test_fails_with_a_certificate_of_another_ca(url: str, tmp_path: Path) -> Non
 
 
 def test_fails_where_nobody_listens(running: tuple[Stack, Service, Service]) -> None:
-    for url in ("grpc://localhost:1", "https://localhost:1/healthz"):
-        checked = check(url, running[0].certs / "probe")
+    for url, identity in (
+        ("grpc://localhost:1", "probe"),
+        ("https://localhost:1/healthz", "probe"),
+        ("tls://localhost:1", "video-queue"),
+    ):
+        checked = check(url, running[0].certs / identity)
         assert checked.returncode == 1
         assert "refused" in checked.stderr
+
+
+@pytest.mark.parametrize("name", ["video-queue", "gateway"])
+def test_verifies_a_server_and_shows_it_nothing(
+    name: str, running: tuple[Stack, Service, Service], tmp_path: Path
+) -> None:
+    """So it is no refused client; the twin trusts another CA, and shows nothing either."""
+    stack, queue, gateway = running
+    service = queue if name == "video-queue" else gateway
+    since = service.log.position()
+    for _ in range(3):
+        checked = check(f"tls://{service.address}", stack.certs / name)
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+    stranger = Authority.create(IDENTITIES)
+    write_identity(tmp_path, stranger.issue(identity_named(name)), stranger.ca_pem)
+    refused = check(f"tls://{service.address}", tmp_path)
+    assert (refused.returncode, "CERTIFICATE_VERIFY_FAILED" in refused.stderr) == (1, True)
+    # A client that is refused comes last: what the log says of others, it has said by then.
+    no_client = check(f"grpc://{queue.address}", stack.certs / "client/viewer")
+    assert no_client.returncode == 1
+    queue.log.wait_for(lambda event: event["event"] == "call.denied", since=since)
+    said = [event for event in service.log.events(since) if event["event"].startswith("handshake.")]
+    assert said == []
+
+
+def test_fails_for_a_server_of_another_name(running: tuple[Stack, Service, Service]) -> None:
+    stack, queue, _ = running
+    port = queue.address.rpartition(":")[2]
+    checked = check(f"tls://127.0.0.1:{port}", stack.certs / "video-queue")
+    assert checked.returncode == 1
+    assert "IP address mismatch" in checked.stderr
 
 
 def test_fails_for_an_identity_that_is_not_listed(
@@ -68,7 +103,7 @@ def test_fails_for_an_identity_that_is_not_listed(
 def test_takes_no_address_without_tls(url: str, tmp_path: Path) -> None:
     checked = check(url, tmp_path)
     assert checked.returncode == 2
-    assert "grpc:// or https://" in checked.stderr
+    assert "grpc://, https:// or tls://" in checked.stderr
 
 
 def test_says_what_is_wrong_with_its_own_identity(tmp_path: Path) -> None:

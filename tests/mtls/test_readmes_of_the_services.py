@@ -41,7 +41,7 @@ def test_the_librarys_examples_print_what_its_page_says(running: Running, tmp_pa
     for name in ("services", "examples"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "certs").symlink_to(stack.certs)
-    steps = steps_of(SERVICES / "mtls/README.md")
+    steps = steps_of(ROOT / "examples/library/README.md")
     assert len(steps) == 5
     port = free_address().rpartition(":")[2]
     commands = []

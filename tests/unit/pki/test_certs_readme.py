@@ -25,7 +25,7 @@ def commands() -> list[str]:
 def test_every_command_does_its_work(tmp_path: Path) -> None:
     typed = commands()
     assert STAYS in typed
-    assert len(typed) == 10
+    assert len(typed) >= 10
     for command in typed:
         ended = run(f"{command} --now" if command == STAYS else command, tmp_path)
         assert ended.returncode == 0, f"{command}: {ended.stdout}{ended.stderr}"

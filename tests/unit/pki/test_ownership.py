@@ -20,7 +20,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give fi
 
 HOST = Owner(51001, 51002)
 SERVICE = Owner(51003, 51003)
-SERVICES = {"video-queue", "gateway", "transcoder", "console", "probe"}
+SERVICES = {identity.name for identity in IDENTITIES if not identity.is_person}
 
 # Python's own modules may be closed to that user. The first run, elsewhere, imports all that are
 # needed late; an orderly exit would import some more.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.alive import NotAliveError, check_alive, show_alive
+from runtime.alive import NotAliveError, alive_file, check_alive, show_alive
 from runtime.healthcheck import main
 
 
@@ -18,6 +18,22 @@ async def test_a_loop_that_moves_is_alive(tmp_path: Path) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
+
+
+def test_a_process_that_cannot_do_its_work_is_not_alive_until_it_can(tmp_path: Path) -> None:
+    with alive_file(tmp_path / "alive") as file:
+        for _ in range(2):
+            file.show(alive=True)
+            check_alive(tmp_path / "alive")
+            file.show(alive=False)
+            with pytest.raises(NotAliveError, match="cannot do its work"):
+                check_alive(tmp_path / "alive")
+
+
+def test_without_a_path_nothing_is_shown() -> None:
+    with alive_file(None) as file:
+        file.show(alive=True)
+        file.show(alive=False)
 
 
 @pytest.mark.parametrize(("seconds", "is_alive"), [(29, True), (31, False)])

@@ -28,6 +28,7 @@ def test_falls_back_on_the_default() -> None:
     assert environment.integer("N", 0) == 0
     assert environment.text("EMPTY", "default") == "default"
     assert environment.path("P", Path("here")) == Path("here")
+    assert environment.optional_path("P") is None
 
 
 @pytest.mark.parametrize(

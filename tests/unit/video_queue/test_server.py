@@ -16,6 +16,7 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from runtime.alive import NotAliveError, check_alive
 from runtime.errors import StartError
 from tests.unit.video_queue.conftest import Clients, files_in, until
 from tests.unit.video_queue.test_servicer import FOR_OWNER, claim, failure, parts, upload
@@ -69,6 +70,32 @@ async def test_the_server_is_not_serving_while_its_database_is_silent(
             assert (await watch.read()).status == NOT_SERVING
         assert (await watch.read()).status == SERVING
         watch.cancel()
+
+
+async def test_the_file_holds_a_time_while_the_server_serves(
+    config: Config, source: IdentitySource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is what a health check sees that has no client's certificate."""
+    monkeypatch.setattr(maintenance, "_INTERVAL_SECONDS", 0.01)
+    file = tmp_path / "alive"
+
+    async def silent(*_: object) -> None:
+        raise CatalogUnavailable
+
+    def is_alive() -> bool:
+        try:
+            check_alive(file)
+        except NotAliveError:
+            return False
+        return True
+
+    with_file = dataclasses.replace(config, alive_file=file)
+    async with open_service(config.service) as service, running(with_file, source, service):
+        await until(is_alive)
+        with monkeypatch.context() as patched:
+            patched.setattr(Leases, "release_lost", silent)
+            await until(lambda: not is_alive())
+        await until(is_alive)
 
 
 async def test_a_call_that_no_rule_names_is_refused(clients: Clients) -> None:

@@ -32,6 +32,7 @@ from video_queue.server import running
 from video_queue.storage.catalog import Catalog
 from video_queue.storage.settings import Settings
 from videoqueue_api.v1 import video_queue_pb2 as api
+from videoqueue_client.sending import send_file
 
 FOR_OWNER = (("on-behalf-of", OWNER),)
 MEBIBYTE = 1024 * 1024
@@ -204,8 +205,16 @@ async def test_a_client_that_writes_on_after_a_refusal_still_learns_why(gateway:
 
 
 async def test_a_message_over_1_mib_is_refused(gateway: Any, settings: Settings) -> None:
-    code, _ = await failure(gateway.Upload(iter(parts(b"x" * MEBIBYTE)), metadata=FOR_OWNER))
-    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    async def too_much() -> AsyncIterator[bytes]:
+        yield b"x" * MEBIBYTE
+
+    call = gateway.Upload(metadata=FOR_OWNER)
+    said = parts()[0].metadata
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await send_file(
+            call, api.UploadRequest, said, too_much(), go_ahead_seconds=9, step_seconds=9
+        )
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     await upload(gateway, b"x" * (MEBIBYTE - 16))
 
 

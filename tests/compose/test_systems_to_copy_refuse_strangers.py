@@ -1,12 +1,13 @@
-"""What docs/copy-it.md and the greeter's README.md say makes a system that refuses strangers.
+"""A system of one's own refuses strangers: examples/greeter, and what docs/copy-it.md makes.
 
-The copy is brought up, and not the example: it has all that the example has, and stands alone.
+Each is brought up as its README.md says. The second has a service of each kind.
 """
 
 import http.client
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,8 @@ from pki.identities import load_identities
 from tests.compose.conftest import new_name
 from tests.compose.project import FREE_PORTS, Project
 from tests.compose.waiting import wait_for
-from tests.examples.greeter_copy import copy_greeter
+from tests.examples.clone import make_clone
+from tests.examples.lent_venv import lend_venv
 from tests.pages import Step, normalised, steps_of, type_into_one_shell
 
 # The port is the engine's choice, so it is asked for it where the page has the usual one.
@@ -30,43 +32,73 @@ VARYING: Final = (
 )
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A system that runs, and what each command of its README.md has printed."""
+
+    project: Project
+    services: frozenset[str]
+    expected: list[Step]
+    printed: list[str]
 
 
-@pytest.fixture(scope="module")
-def typed(home: Path, engine: docker.DockerClient) -> Iterator[tuple[Project, list[Step]]]:
-    """Yield the copy, which runs, and what each command of its README.md has printed."""
-    project = Project(new_name(), copy_greeter(home), engine, log_format="console")
+def greeter(home: Path) -> tuple[Path, frozenset[str]]:
+    """Return the example, in a clone."""
+    return make_clone(home).folder / "examples/greeter", frozenset({"greeter", "front"})
+
+
+def new_system(home: Path) -> tuple[Path, frozenset[str]]:
+    """Make a system, and add a worker to its two services."""
+    clone, folder = make_clone(home), home / "hello"
+    clone.succeed("scripts/new_system", str(folder), "--trust-domain", "hello.example")
+    lend_venv(folder)
+    worker = ("auditor", "--kind", "worker", "--calls", "greeter")
+    clone.succeed("scripts/new_service", *worker, folder=folder)
+    return folder, frozenset({"greeter", "front", "auditor"})
+
+
+@pytest.fixture(scope="module", params=[greeter, new_system])
+def running(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    engine: docker.DockerClient,
+) -> Iterator[Running]:
+    home = tmp_path_factory.mktemp("home")
+    folder, services = request.param(home)
+    project = Project(new_name(), folder, engine, log_format="console")
     (home / ".curlrc").write_text("silent\nshow-error\n")  # as curl is at a terminal
     names = {"COMPOSE_PROJECT_NAME": project.name, "CURL_HOME": str(home)}
-    steps = steps_of(project.folder / "README.md")
+    steps = steps_of(folder / "README.md")
+    assert len(steps) > 5
     try:
         printed = type_into_one_shell(
             (step.command.replace("localhost:8443", f"localhost:{PORT}") for step in steps),
-            folder=project.folder,
+            folder=folder,
             environment={**os.environ, **FREE_PORTS, **names},
             seconds=600,  # the first build fetches every wheel
         )
-        outputs = zip(steps, printed, strict=True)
-        yield project, [Step(step.command, output) for step, output in outputs]
+        yield Running(project, services, steps, printed)
     finally:
         project.compose("down", "--volumes", "--rmi", "local", "--remove-orphans")
 
 
-def test_its_readme_tells_the_truth(typed: tuple[Project, list[Step]]) -> None:
+def test_its_readme_tells_the_truth(running: Running) -> None:
     """Alice is served; bob, who has no right, and alice without her certificate are not."""
-    project, printed = typed
-    expected = steps_of(project.folder / "README.md")
-    assert len(expected) > 5
-    for step, said in zip(expected, printed, strict=True):
-        assert normalised(said.output, VARYING) == normalised(step.output, VARYING), step.command
+    for step, output in zip(running.expected, running.printed, strict=True):
+        assert normalised(output, VARYING) == normalised(step.output, VARYING), step.command
 
 
-def test_a_certificate_of_another_ca_is_refused(typed: tuple[Project, list[Step]]) -> None:
+def test_its_worker_works(running: Running) -> None:
+    """Its health check has passed: it gets through to the greeter, which lets it in."""
+    if "auditor" in running.services:
+        worker = running.project.container("auditor")
+        wait_for(lambda: b"work.done" in worker.logs(), "a piece of work")
+        assert b"Hello, auditor!" in worker.logs()
+
+
+def test_a_certificate_of_another_ca_is_refused(running: Running) -> None:
     """It has the same names as alice's, which is served before and after."""
-    project, _ = typed
+    project = running.project
     folder = project.certificates("client/alice")
     ca_pem = (folder / "ca-certificate.crt").read_bytes()
     other = Authority.create(identities := load_identities(project.folder / "identities.toml"))
@@ -89,30 +121,31 @@ def test_a_certificate_of_another_ca_is_refused(typed: tuple[Project, list[Step]
     def log(service: str, since: int = 0) -> bytes:
         return project.container(service).logs()[since:]
 
-    assert say_hello(None) == b"Hello, client/alice!\n"
+    assert say_hello(None).startswith(b"Hello, client/alice!")
     since = {service: project.log_position(service) for service in ("front", "greeter")}
     with pytest.raises(OSError, match="UNKNOWN_CA"):
         say_hello(forged)
     wait_for(lambda: b"reason=unknown_ca" in log("front", since["front"]), "the reason")
     for service, position in since.items():
         assert b"hello.called" not in log(service, position)
-    assert say_hello(None) == b"Hello, client/alice!\n"
+    assert say_hello(None).startswith(b"Hello, client/alice!")
 
 
-def test_its_containers_have_no_privileges(typed: tuple[Project, list[Step]]) -> None:
-    project, _ = typed
-    containers = project.containers()
-    assert set(containers) == {"certs", "renewer", "greeter", "front"}
+def test_its_containers_have_no_privileges(running: Running) -> None:
+    containers = running.project.containers()
+    assert set(containers) == {"certs", "renewer", *running.services}
     for service, container in containers.items():
         host = container.attrs["HostConfig"]
         assert host["ReadonlyRootfs"], service
         assert host["CapDrop"] == ["ALL"], service
         assert host["SecurityOpt"] == ["no-new-privileges:true"], service
-    for service in ("greeter", "front"):
+    for service in running.services:
         assert containers[service].attrs["Config"]["User"] == "10001:10001"
         assert containers[service].attrs["State"]["Health"]["Status"] == "healthy"
-        mounts = {mount["Destination"] for mount in containers[service].attrs["Mounts"]}
-        assert mounts == {"/certs/identity", "/certs/probe"}
+        binds = containers[service].attrs["Mounts"]
+        mounts = {mount["Destination"] for mount in binds if mount["Type"] == "bind"}
+        probe = set() if service == "auditor" else {"/certs/probe"}
+        assert mounts == {"/certs/identity", *probe}
     published = {
         name: c.attrs["HostConfig"]["PortBindings"] or {} for name, c in containers.items()
     }
