@@ -3,8 +3,8 @@
 import http.client
 import io
 import os
-import sys
 import re
+import sys
 from dataclasses import dataclass
 from email.message import Message as Headers
 from enum import StrEnum
