@@ -112,7 +112,7 @@ async def _choices(request: web.Request) -> web.Response:
                 *({"id": name, "label": KINDS[name].title} for name in _IMPOSTORS),
             ],
             "entries": {kind.entry: name for name, kind in KINDS.items() if kind.entry},
-            "servers": [*servers, {"id": IN_MEMORY, "label": "a server in memory"}],
+            "servers": [*servers, {"id": IN_MEMORY, "label": "server in memory"}],
             "sessions": [
                 {"id": name, "label": session.label, "only_in_memory": session.is_resumed}
                 for name, session in SESSIONS.items()

@@ -1,6 +1,5 @@
 """docs/handshake.html: made of a recorded run, true to its bytes, and in need of nothing else."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +8,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
-import illustrated_handshake
 from console.handshake_page import page_of
 from doctor.picture import picture
 from doctor.recording import from_json
@@ -86,7 +84,7 @@ def test_a_browser_checks_all_of_it_from_disk(chromium: Browser) -> None:
 
 
 def test_a_changed_byte_is_found(chromium: Browser, tmp_path: Path) -> None:
-    """The twin: one byte of the client's CertificateVerify, as it went over the network."""
+    """The twin: one byte of the last record that the client sent."""
     content = kept().to_json()
     flight = content["flights"][-2]
     assert flight["direction"] == "sent"
@@ -130,8 +128,3 @@ def test_hostile_text_is_shown_as_text(chromium: Browser, tmp_path: Path) -> Non
         )
         tab.page.wait_for_timeout(200)
         assert tab.page.evaluate("window.ran") is None
-
-
-def test_the_script_says_what_it_does() -> None:
-    assert illustrated_handshake.__doc__
-    assert json.loads(RECORDING.read_text("utf-8"))["client"] == "console"

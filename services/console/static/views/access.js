@@ -162,7 +162,7 @@ class View {
     const cell = row?.cells.find((each) => each.method === method);
     this.panel.hidden = !cell;
     if (cell) this.panel.replaceChildren(...this.explain(server, row, cell, shown));
-    for (const button of this.root.querySelectorAll("button.ac-cell")) {
+    for (const button of this.root.querySelectorAll(".ac-cell")) {
       const isOpen = Boolean(cell) && button.dataset.server === server && button.dataset.identity === row.identity && button.dataset.method === method;
       button.setAttribute("aria-pressed", String(isOpen));
       if (!isOpen) continue;
@@ -226,7 +226,7 @@ function howKnown(cell, name, place) {
 }
 
 function legend() {
-  const sample = (how, allowed) => h("span", { class: `ac-cell ac-sample ${how} ${allowed ? "allowed" : "denied"}`, "aria-hidden": "true" }, allowed ? "✓" : "–");
+  const sample = (how, allowed) => h("span", { class: `ac-sample ${how} ${allowed ? "allowed" : "denied"}`, "aria-hidden": "true" }, allowed ? "✓" : "–");
   const entry = (how, text) => h("li", {}, sample(how, true), sample(how, false), h("span", {}, h("strong", {}, HOW[how]), ` ${text}`));
   return h("ul", { class: "ac-legend small" },
     entry("called", "by this console, on the wire"),
