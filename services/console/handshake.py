@@ -20,7 +20,7 @@ from console.attacks import tls_context
 from console.context import CONFIG, IDENTITY
 from console.errors import Busy, ConsoleError, InvalidRequest, Unreachable
 from console.handshake_page import page_of
-from console.impostors import HONEST, KINDS, NoImpostors, attacker
+from console.impostors import HONEST, KINDS, attacker
 from console.json_http import json_response, read_json
 from doctor.calls import Protocol
 from doctor.connection import Target
@@ -31,6 +31,9 @@ from doctor.recording import MAX_BYTES, Recording, RecordingError, from_json
 IN_MEMORY: Final = "memory"
 _GATEWAY, _QUEUE = "gateway", "video-queue"
 _OURSELVES: Final = HONEST
+_IMPOSTORS: Final = tuple(  # TLS 1.2 is a choice of its own here
+    name for name, kind in KINDS.items() if name != HONEST and kind.speaks_tls and not kind.is_old
+)
 _MAX_WAITING: Final = 4  # a handshake takes well under a second
 
 
@@ -97,17 +100,6 @@ def _address(app: web.Application, server: str) -> Address:
     return app[CONFIG].gateway if server == _GATEWAY else app[CONFIG].queue
 
 
-def _impostors(app: web.Application) -> list[str]:
-    """Return the kinds that speak TLS, as far as there are certificates for them."""
-    has_files = app[CONFIG].impostors is not None
-    return [
-        name
-        for name, kind in KINDS.items()
-        if name != _OURSELVES and kind.speaks_tls and not kind.is_old
-        if has_files or not kind.shows
-    ]
-
-
 async def _choices(request: web.Request) -> web.Response:
     """GET /api/handshake: with whom, as whom, and how a handshake can be made."""
     servers = [
@@ -117,10 +109,10 @@ async def _choices(request: web.Request) -> web.Response:
         {
             "clients": [
                 {"id": _OURSELVES, "label": f"{_OURSELVES} (genuine)"},
-                *({"id": name, "label": KINDS[name].title} for name in _impostors(request.app)),
+                *({"id": name, "label": KINDS[name].title} for name in _IMPOSTORS),
             ],
             "entries": {kind.entry: name for name, kind in KINDS.items() if kind.entry},
-            "servers": [*servers, {"id": IN_MEMORY, "label": "a server in memory"}],
+            "servers": [*servers, {"id": IN_MEMORY, "label": "server in memory"}],
             "sessions": [
                 {"id": name, "label": session.label, "only_in_memory": session.is_resumed}
                 for name, session in SESSIONS.items()
@@ -136,8 +128,8 @@ async def _record(request: web.Request) -> web.Response:
     server, client = _text(wanted, "server"), _text(wanted, "client")
     if session is None or server not in {*_ASKED, IN_MEMORY}:
         raise InvalidRequest
-    if client not in {_OURSELVES, *_impostors(request.app)}:
-        raise NoImpostors
+    if client not in {_OURSELVES, *_IMPOSTORS}:
+        raise InvalidRequest
     if session.is_resumed > (server == IN_MEMORY) or (server == IN_MEMORY) > (client == _OURSELVES):
         raise InvalidRequest("Only a server in memory resumes sessions, and it knows us alone.")
     async with request.app[_TURNS]:

@@ -16,7 +16,8 @@ from typing import Final
 from doctor.picture import picture
 from doctor.recording import Recording
 
-_FOLDER: Final = Path(__file__).with_name("static") / "handshake"
+_SHARED: Final = Path(__file__).with_name("static") / "handshake"  # with the view
+_OWN: Final = Path(__file__).with_name("exported")
 _IMPORT: Final = re.compile(r"^import .*?;\n", re.MULTILINE | re.DOTALL)
 _PAGE: Final = """\
 <!doctype html>
@@ -40,8 +41,8 @@ _PAGE: Final = """\
 
 def page_of(recording: Recording) -> str:
     """Return the page. The same recording always makes the same page."""
-    style = _read("page.css") + _read("handshake.css")
-    script = _read("diagram.js") + _IMPORT.sub("", _read("page.js"))
+    style = _text(_OWN / "page.css") + _text(_SHARED / "handshake.css")
+    script = _text(_SHARED / "diagram.js") + _IMPORT.sub("", _text(_OWN / "page.js"))
     content = {"recording": recording.to_json(), "picture": picture(recording)}
     return _PAGE.format(
         sources=f"style-src {_digest(style)}; script-src {_digest(script)}",
@@ -53,8 +54,8 @@ def page_of(recording: Recording) -> str:
     )
 
 
-def _read(name: str) -> str:
-    return (_FOLDER / name).read_text("utf-8")
+def _text(path: Path) -> str:
+    return path.read_text("utf-8")
 
 
 def _digest(text: str) -> str:

@@ -11,6 +11,9 @@ A live endpoint                            endpoint, and the tables network_chec
                                            client_checks, call_checks
 One connection, recorded                   connection, watch, messages, codes, calls
 A handshake, shown                         timeline, decode
+A handshake, recorded: for the console     recorder, both_ends, keylog; recording (as a file), and
+                                           picture (as it is drawn), made of records, anatomy,
+                                           der_anatomy and meaning
 
 It knows nothing of this project's services or its CA: any endpoint and any certificate will do. It
 needs `cryptography`, and for gRPC calls `grpcio`.

@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -286,6 +286,7 @@ class _Conversation:
                 self._tls.write(text)
                 self._note(Direction.SENT, text)
                 self._listen(self._deadline, question.is_answered)
+            self._take_the_rest()
         finally:
             self._flush()  # the alert that OpenSSL wrote, too
             if self._record.is_finished:  # in TLS 1.3 the session comes after the handshake
@@ -329,6 +330,13 @@ class _Conversation:
             else:
                 if not data:  # close_notify: the other side has said all that it will
                     raise _Over(Ending.CLOSED)
+                self._record.answer += data
+                self._note(Direction.RECEIVED, data)
+
+    def _take_the_rest(self) -> None:
+        """Read what has come along with the answer, without waiting for more."""
+        with suppress(ssl.SSLError):
+            while data := self._tls.read(_READ_BYTES):
                 self._record.answer += data
                 self._note(Direction.RECEIVED, data)
 

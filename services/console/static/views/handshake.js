@@ -253,7 +253,7 @@ class View {
     const diagram = drawDiagram(pictures, { hrefOf: (lane, number) => this.addressOf(lane, number), selected: this.selected });
     diagram.classList.toggle("arriving", isNew);
     if (isNew) diagram.querySelectorAll(".hs-message").forEach((message, place) => message.style.setProperty("--place", place));
-    this.panel = h("aside", { class: "hs-panel card", "aria-label": "The message that is open", tabindex: "-1" });
+    this.panel = h("div", { class: "hs-panel card", role: "region", "aria-label": "The message that is open", tabindex: "-1" });
     this.body.replaceChildren(
       h("div", { class: "hs-verdicts" }, pictures.map(verdictOf)),
       h("div", { class: `hs-split${pictures.length > 1 ? " wide" : ""}` }, diagram, this.panel),

@@ -1,4 +1,4 @@
-import { count, drawCertificates, drawDiagram, drawMessagePanel, h, leadOf, milliseconds, plural, size, titleOf, verdictOf } from "./diagram.js";
+import { count, drawCertificates, drawDiagram, drawMessagePanel, h, leadOf, milliseconds, plural, size, titleOf, verdictOf } from "../static/handshake/diagram.js";
 
 // The exported page: the diagram, then every message with every byte, and a check of all of it that
 // runs where it is read.
