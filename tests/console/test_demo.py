@@ -13,4 +13,4 @@ def test_the_last_line_of_the_demo_is_the_address_to_open(system: System) -> Non
     show_how_to_go_on(Console(file=printed), system.stack, system.gateway, system.console)
     last = printed.getvalue().rstrip().splitlines()[-1]
     assert last == f"Open {system.console_url}"
-    assert system.ask("GET", "/" + last.partition("/?")[2].join(("?", ""))).status == 303
+    assert system.ask("GET", f"/?{last.partition('/?')[2]}").status == 303
