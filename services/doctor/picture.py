@@ -116,7 +116,7 @@ def _place_in_records(events: list[Event], records: list[Record]) -> list[_Drawn
             ]
             _match(wanted, lying)
             claimed |= {record.number for each in wanted for record in each.records}
-    for record in records:
+    for record in records if drawn else ():
         if record.content_type is ContentType.CHANGE_CIPHER_SPEC and record.number not in claimed:
             _insert(drawn, record)
     return drawn

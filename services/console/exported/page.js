@@ -17,7 +17,7 @@ main.replaceChildren(
     h("h2", { id: "check" }, "Is it true?"),
     h("p", {}, "The secrets of this one conversation are in the page. With them your browser opens every encrypted record again, verifies both signatures and both Finished messages, and compares. No private key is in the page: the signatures can be verified with what was sent."),
     h("p", { class: "actions" }, h("button", { type: "button", id: "run" }, "Check it here")),
-    h("ul", { id: "findings", role: "status" }),
+    h("div", { role: "status" }, h("ul", { id: "findings" })),
     h("details", { class: "hs-more" },
       h("summary", {}, "The secrets, as in an SSLKEYLOGFILE (RFC 9850)"),
       h("dl", { class: "hs-fields padded" }, Object.entries(picture.secrets).map(([label, secret]) => [h("dt", {}, label), h("dd", {}, secret)])),
