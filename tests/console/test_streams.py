@@ -21,6 +21,13 @@ FILE_BYTES: Final = 96 * MEGABYTE
 MAX_MEMORY_BYTES: Final = 80 * MEGABYTE
 
 
+@pytest.fixture(scope="module", autouse=True)
+def fresh(system: System) -> None:
+    """A console that has not yet done anything else: what it holds is what is measured."""
+    system.console.stop()
+    system.start_console_again()
+
+
 def peak_memory_bytes(system: System) -> int:
     """Return the most that the console's process has ever held (VmHWM in proc(5))."""
     status = Path(f"/proc/{system.console.process.pid}/status").read_text()
