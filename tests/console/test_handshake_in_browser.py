@@ -89,10 +89,10 @@ def test_the_keyboard_alone_walks_through_it(view: Tab) -> None:
         seen.append(panel(page).locator("h2").inner_text())
         assert page.evaluate("document.activeElement.classList.contains('hs-message')")
     assert seen[0] == "ClientHello"
-    assert seen[-1] == "Data (server)"
+    assert seen[-1] in {"Data (server)", "Alert (server)"}  # its close_notify, if it came along
     assert len(page.url) > len("#/handshake")
     page.keyboard.press("ArrowDown")
-    assert panel(page).locator("h2").inner_text() == "Data (server)"
+    assert panel(page).locator("h2").inner_text() == seen[-1]
     page.keyboard.press("ArrowUp")
     assert panel(page).locator("h2").inner_text() == seen[-2]
     page.keyboard.press("Escape")
@@ -143,7 +143,7 @@ def test_saved_and_opened_again(view: Tab, tmp_path: Path) -> None:
     page, saved = view.page, tmp_path / "handshake.json"
     before = page.locator(".hs-meta").all_inner_texts()
     with page.expect_download() as download:
-        page.get_by_role("button", name="Save").click()
+        page.get_by_role("button", name="Save", exact=True).click()
     assert re.fullmatch(
         r"handshake-console-gateway-[\dTZ-]+\.json", download.value.suggested_filename
     )
