@@ -23,14 +23,13 @@ def test_every_record_is_opened_and_holds_what_openssl_says(kind: str) -> None:
     assert all(record.plain is not None for record in records)
     assert any(record.is_encrypted for record in records)
     for direction in Direction:
-        for kind in (ContentType.HANDSHAKE, ContentType.DATA):
-            said = [
-                m.body for m in seen.messages if (m.direction, m.content_type) == (direction, kind)
-            ]
+        for content in (ContentType.HANDSHAKE, ContentType.DATA):
+            wanted = (direction, content)
+            said = [m.body for m in seen.messages if (m.direction, m.content_type) == wanted]
             found = [
                 record.plain or b""
                 for record in records
-                if (record.direction, record.content_type) == (direction, kind)
+                if (record.direction, record.content_type) == wanted
             ]
             assert b"".join(found) == b"".join(said)
 
