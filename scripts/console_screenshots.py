@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, cast
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from bootstrap_certs import main as bootstrap_certs
 from local_stack import ROOT, opening, require_localhost, running_stack
@@ -74,9 +74,10 @@ def show_access(page: Page) -> None:
 def show_certificates(page: Page, certs: Path) -> None:
     """Renew them all while the page watches."""
     _go(page, "certificates")
-    page.wait_for_function("document.querySelectorAll('.beats .ok').length > 30")
+    beats = page.locator(".beats .ok")
+    expect(beats.nth(30)).to_be_attached()
     bootstrap_certs(["--folder", str(certs), "--localhost", "renew", "--now"])
-    page.wait_for_function("document.querySelectorAll('.beats .ok').length > 75")
+    expect(beats.nth(75)).to_be_attached()
 
 
 def _go(page: Page, view: str) -> None:
@@ -99,7 +100,7 @@ def take(page: Page, tool: Page, name: str) -> None:
 
 def take_all(browser: Browser, address: str, certs: Path, video: Path) -> None:
     """Go through the views, and take a picture of each."""
-    size = {"width": _WIDTH, "height": _HEIGHT}
+    size = ViewportSize(width=_WIDTH, height=_HEIGHT)
     context = browser.new_context(viewport=size, reduced_motion="reduce")
     page, tool = context.new_page(), browser.new_page()
     page.goto(address)

@@ -23,14 +23,14 @@ Sizes = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True, kw_only=True)
 class Awkward:
-    """A file, and what is expected of it: renditions, or an error of which these are words."""
+    """A file, and what is expected of it: renditions, or an error of which these are message."""
 
     make: Callable[[Path], None]
     renditions: Sizes = field(default_factory=dict)
     # How the source is turned to be upright, in degrees, counterclockwise.
     turn: int = 0
     error: type[MediaError] | None = None
-    words: str = ""
+    message: str = ""
 
 
 def _completes(clip: Clip, **renditions: tuple[int, int]) -> Awkward:
@@ -45,7 +45,7 @@ def _completes(clip: Clip, **renditions: tuple[int, int]) -> Awkward:
 def _fails(
     source: Clip | bytes,
     error: type[MediaError],
-    words: str,
+    message: str,
     spoil: Callable[[bytes], bytes] = bytes,
 ) -> Awkward:
     def make(path: Path) -> None:
@@ -54,7 +54,7 @@ def _fails(
         content = path.read_bytes() if isinstance(source, Clip) else source
         path.write_bytes(spoil(content))
 
-    return Awkward(make=make, error=error, words=words)
+    return Awkward(make=make, error=error, message=message)
 
 
 _HOUR: Final = 3600
@@ -218,7 +218,7 @@ def main() -> None:
     for name, video in AWKWARD_VIDEOS.items():
         video.make(folder / name)
         expected = (
-            f"failed, {video.words!r}"
+            f"failed, {video.message!r}"
             if video.error
             else "completed, "
             + ", ".join(

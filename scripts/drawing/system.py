@@ -8,6 +8,7 @@ from drawing.svg import Drawing
 _WIDTH: Final = 400
 _LEFT, _RIGHT, _ROOM = 16, 212, 172  # two columns: where each begins, and how wide it is
 _LEFT_MIDDLE, _RIGHT_MIDDLE = _LEFT + _ROOM / 2, _RIGHT + _ROOM / 2
+_TO_GATEWAY, _PAST_GATEWAY = 258, 336  # the console's two calls
 _WHOLE: Final = _RIGHT + _ROOM - _LEFT
 
 # Who calls whom over mutual TLS. A test compares this with the policies of the two servers.
@@ -15,6 +16,7 @@ HOPS: Final[Sequence[tuple[str, str]]] = (
     ("client/uploader", "gateway"),
     ("client/viewer", "gateway"),
     ("console", "gateway"),
+    ("console", "video-queue"),
     ("gateway", "video-queue"),
     ("transcoder", "video-queue"),
 )
@@ -22,9 +24,9 @@ HOPS: Final[Sequence[tuple[str, str]]] = (
 _DESCRIPTION: Final = (
     "Programs call the gateway over HTTPS with a client certificate. A browser calls the console "
     "over plain HTTP on the same machine, and the console calls the gateway over HTTPS with its "
-    "own certificate. The gateway calls the video queue over gRPC; so does the transcoder. All of "
-    "these but the browser's hop are mutual TLS. The renewer holds the key of the issuing CA and "
-    "writes the certificate of each into its folder."
+    "own certificate, and asks the video queue for its audit. The gateway calls the video queue "
+    "over gRPC; so does the transcoder. All of these but the browser's hop are mutual TLS. The "
+    "renewer holds the key of the issuing CA and writes the certificate of each into its folder."
 )
 
 
@@ -57,10 +59,20 @@ def _callers(drawing: Drawing, uses: Mapping[str, str]) -> None:
 
 
 def _services(drawing: Drawing, uses: Mapping[str, str]) -> None:
-    for middle in (_LEFT_MIDDLE, _RIGHT_MIDDLE):
+    for middle in (_LEFT_MIDDLE, _TO_GATEWAY):
         _hop(drawing, middle, 140, 196, "HTTPS")
-    _card(drawing, _LEFT, 196, _WHOLE, 44, "gateway", f"{uses['gateway']} certificate")
+    _card(
+        drawing,
+        _LEFT,
+        196,
+        _PAST_GATEWAY - 22 - _LEFT,
+        44,
+        "gateway",
+        f"{uses['gateway']} certificate",
+    )
     _hop(drawing, _LEFT_MIDDLE, 240, 296, "gRPC")
+    drawing.arrow((_PAST_GATEWAY, 140), (_PAST_GATEWAY, 296), "green")
+    drawing.label(_PAST_GATEWAY - 3, 264, "gRPC, mTLS")
     _card(drawing, _LEFT, 296, _WHOLE, 44, "video-queue", f"{uses['video-queue']} certificate")
     _hop(drawing, _RIGHT_MIDDLE, 396, 340, "gRPC")
     _card(drawing, _RIGHT, 396, _ROOM, 44, "transcoder", f"{uses['transcoder']} certificate")

@@ -9,7 +9,7 @@ from typing import Final
 
 from pki.authority import LEAF_LIFE, KeyType
 from pki.identities import Identities, Identity
-from pki.layout import CA_FOLDER, IMPOSTORS_FOLDER, OFFLINE_FOLDER
+from pki.layout import CA_FOLDER, IMPOSTORS_FOLDER, OFFLINE_FOLDER, published
 from pki.ownership import Ownership
 from pki.store import Owner, locked, remove_unfinished
 
@@ -75,8 +75,9 @@ def exclusive_run(
     if options.service_owner is not None:
         ownership = Ownership.under(folder, options.service_owner)
     with locked(folder, on_wait):
-        homes = (identity.name for identity in options.identities)
-        names = (CA_FOLDER, OFFLINE_FOLDER, IMPOSTORS_FOLDER, *homes)
-        for path in (folder, *(folder / name for name in names)):
+        names = (CA_FOLDER, OFFLINE_FOLDER, IMPOSTORS_FOLDER)
+        homes = [folder / identity.name for identity in options.identities]
+        copies = {published(folder, identity).parent for identity in options.identities}
+        for path in (folder, *(folder / name for name in names), *homes, *copies):
             remove_unfinished(path)
         yield Run(folder, options, ownership)

@@ -98,7 +98,11 @@ class GatewayClient:
     async def _copy(self, answer: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
         while chunk := await answer.content.readany():
             async with _within(self._config.idle_seconds, "The browser took nothing for too long."):
-                await response.write(chunk)
+                try:
+                    await response.write(chunk)
+                except aiohttp.ClientConnectionResetError as error:
+                    # The browser has gone: aiohttp says it with the error of a client of its own.
+                    raise ConnectionAbortedError from error
 
     async def _body_of(self, request: web.Request) -> AsyncIterator[bytes]:
         while True:

@@ -201,7 +201,7 @@ async def list_kinds(request: web.Request) -> web.Response:
 async def make_attempt(request: web.Request) -> web.Response:
     """Make one attempt, and answer what came of it."""
     asked = await read_json(request)
-    who, target = asked.get("who"), TARGETS.get(str(asked.get("whom")))
+    who, target = str(asked.get("who")), TARGETS.get(str(asked.get("whom")))
     if who not in KINDS or target is None:
         raise InvalidRequest("This page knows another intruder, or another server.")
     return json_response(await request.app[INTRUDERS].attempt(who, target))

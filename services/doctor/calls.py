@@ -4,6 +4,7 @@ import http.client
 import io
 import os
 import re
+import sys
 from dataclasses import dataclass
 from email.message import Message as Headers
 from enum import StrEnum
@@ -113,7 +114,8 @@ def check_health(
     timeout: float,
 ) -> GrpcAnswer:
     """Call grpc.health.v1.Health/Check. Raises `ImportError` if grpcio is not installed."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # we report its errors ourselves
+    if "grpc" not in sys.modules:  # it reads the variable once; the children of a host would too
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # we report its errors ourselves
     import grpc
 
     channel_credentials = grpc.ssl_channel_credentials(

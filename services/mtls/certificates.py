@@ -1,7 +1,7 @@
 """Reading what a certificate says: the rules are the same for our own and for a peer's."""
 
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from mtls.errors import MtlsError
 from mtls.spiffe import SpiffeId
@@ -15,6 +15,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 # somebody of whom nothing is known yet, and what reads the Certificate message finds one. Older
 # versions have no such messages, and ignore it.
 OP_NO_RX_CERTIFICATE_COMPRESSION: Final = 1 << 33
+
+
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
 class CertificateError(MtlsError):
@@ -41,6 +44,16 @@ class CertificateId(NamedTuple):
     serial: int
 
 
+def extension_of(
+    holder: x509.Certificate | x509.CertificateRevocationList, kind: type[_Extension]
+) -> _Extension | None:
+    """Return the extension of this kind, or None."""
+    try:
+        return holder.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
 def certificate_id_of(certificate: x509.Certificate) -> CertificateId:
     """Return the name by which `certificate` can be revoked."""
     return CertificateId(certificate.issuer.public_bytes(), certificate.serial_number)
@@ -52,12 +65,8 @@ def spiffe_id_of(certificate: x509.Certificate) -> SpiffeId:
     Exactly one URI is allowed (X509-SVID specification, section 2): of two names, which one is
     meant? Raises `CertificateError`, or `SpiffeIdError` when the URI is not a SPIFFE ID.
     """
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        raise CertificateError(
-            "The certificate has no subjectAltName; it must name one SPIFFE ID."
-        ) from None
+    if (names := extension_of(certificate, x509.SubjectAlternativeName)) is None:
+        raise CertificateError("The certificate has no subjectAltName; it must name one SPIFFE ID.")
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     if len(uris) != 1:
         raise CertificateError(
@@ -72,12 +81,8 @@ def check_purpose(certificate: x509.Certificate, role: Role) -> None:
     TLS libraries take a certificate without extended key usage for one that may do everything
     (RFC 5280, section 4.2.1.12). Here it may do nothing. Raises `CertificateError`.
     """
-    try:
-        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        raise CertificateError(
-            f"The certificate has no extended key usage; it needs {role.value}."
-        ) from None
+    if (usages := extension_of(certificate, x509.ExtendedKeyUsage)) is None:
+        raise CertificateError(f"The certificate has no extended key usage; it needs {role.value}.")
     if _PURPOSES[role] not in usages:
         raise CertificateError(f"The certificate's extended key usage lacks {role.value}.")
 

@@ -140,16 +140,25 @@ class _AuthorizationInterceptor(grpc.aio.ServerInterceptor):
         self._running[task] = peer
         self._calls[peer.spiffe_id] += 1
         if self._next_check is None:
-            loop = asyncio.get_running_loop()
-            self._next_check = loop.call_later(CHECK_SECONDS, self._check_by_time)
+            self._check_later()
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        self._cut_off.pop(task, None)
+        if peer := self._running.pop(task, None):
+            self._calls[peer.spiffe_id] -= 1
+            if not self._calls[peer.spiffe_id]:
+                del self._calls[peer.spiffe_id]  # or every caller that was ever here would stay
+
+    def _check_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._next_check = loop.call_later(CHECK_SECONDS, self._check_by_time)
 
     def _check_by_time(self) -> None:
         """Look every few seconds, while calls are under way: certificates expire by themselves."""
         self._next_check = None
         self._cut_off_outdated_calls()
         if self._running:
-            loop = asyncio.get_running_loop()
-            self._next_check = loop.call_later(CHECK_SECONDS, self._check_by_time)
+            self._check_later()
 
     def _cut_off_outdated_calls(self) -> None:
         """Cancel the calls of peers whose certificate is no longer valid."""
@@ -248,11 +257,7 @@ class _AuthorizationInterceptor(grpc.aio.ServerInterceptor):
             ended_by = error
             raise
         finally:
-            if running := self._running.pop(task, None):
-                self._calls[running.spiffe_id] -= 1
-                if not self._calls[running.spiffe_id]:
-                    del self._calls[running.spiffe_id]
-            self._cut_off.pop(task, None)
+            self._end(task)
             self._authorizer.finish(peer, method, _code_of(context, ended_by))
 
 

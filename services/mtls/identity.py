@@ -98,21 +98,19 @@ def load_identity(
     given, key = _load_private(folder, layout)
     roots = _parse_certificates(ca_path, _read(ca_path))
     leaf = given[0]
-    if _public_bytes(key) != _public_bytes(leaf):
+    if key.public_key() != leaf.public_key():
         raise IdentityError(
             f"{folder / layout.key}: the key is not that of the first certificate. The leaf comes "
             "first, then the issuing CA; put the key beside the leaf that it belongs to."
         )
     best = _best_path(path, ca_path, given, roots, now)
-    spiffe_id = _check_leaf(path, leaf, roles)
     # In order, the leaf first; what else was given may help a peer that trusts another root.
     # The leaf is always sent, be it among the roots by mistake: then a rehearsal says so.
     issuers = [each for each in dict.fromkeys([*best, *given]) if each not in {leaf, *roots}]
-    chain = [leaf, *issuers]
     return Identity(
-        spiffe_id,
+        _check_leaf(path, leaf, roles),
         leaf,
-        _pem_of(chain),
+        _pem_of([leaf, *issuers]),
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
         _pem_of(roots),
         _load_revocations(folder / REVOKED, best, [*given, *roots], now, require_revocation_lists),
@@ -209,12 +207,6 @@ def _parse_key(path: Path, pem: bytes) -> PrivateKeyTypes:
         ) from error
     except (ValueError, UnsupportedAlgorithm) as error:
         raise IdentityError(f"{path} holds no readable PEM private key: copy it again.") from error
-
-
-def _public_bytes(holder: x509.Certificate | PrivateKeyTypes) -> bytes:
-    return holder.public_key().public_bytes(
-        Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
 
 
 def _best_path(

@@ -37,12 +37,7 @@ class PeerError(MtlsError):
 
     reason = "no_identity"
     peer: Peer | None = None
-
-    def __init__(
-        self, message: str | None = None, certificate: x509.Certificate | None = None
-    ) -> None:
-        super().__init__(message)
-        self.certificate = certificate
+    certificate: x509.Certificate | None = None
 
     @property
     def rule(self) -> str:
@@ -162,7 +157,9 @@ def _peer_from(
             was_listed,
         )
     except MtlsError as error:
-        raise PeerError(str(error), certificate) from error
+        nameless = PeerError(str(error))
+        nameless.certificate = certificate
+        raise nameless from error
     except Exception as error:  # the parser has many errors, and a TLS library may not look there
         raise PeerError("The certificate cannot be parsed: have it issued again.") from error
 

@@ -7,9 +7,9 @@ as its role allows: nobody but a CA can make the certificate of the peer.
 import datetime as dt
 import ssl
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Final
 
+from mtls.certificates import extension_of
 from mtls.identity import Identity, IdentityError
 from mtls.ssl_contexts import client_context, server_context
 
@@ -124,10 +124,7 @@ def _shake_hands(
 
 def _name_of(identity: Identity) -> str:
     """Return a name by which a client may call us: without one, none accepts us."""
-    with suppress(x509.ExtensionNotFound):
-        names = identity.certificate.extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        ).value
+    if names := extension_of(identity.certificate, x509.SubjectAlternativeName):
         if found := names.get_values_for_type(x509.DNSName):
             return found[0].replace("*", "rehearsal")
         if addresses := names.get_values_for_type(x509.IPAddress):
@@ -140,8 +137,7 @@ def _name_of(identity: Identity) -> str:
 
 def _stand_in() -> tuple[bytes, bytes]:
     """Return a certificate for a server that exists in this process alone, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([])
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
     now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder()

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, TypeVar
+from typing import Final
 
-from mtls.certificates import CertificateId
+from mtls.certificates import CertificateId, extension_of
 from mtls.errors import MtlsError
 
 from cryptography import x509
@@ -23,9 +23,6 @@ REVOKED: Final = "revoked.crl"
 
 _BLOCK: Final = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 _KNOWN: Final = (x509.CRLNumber, x509.AuthorityKeyIdentifier)
-
-
-_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
 class RevocationError(MtlsError):
@@ -154,31 +151,22 @@ def _is_signed_by(crl: x509.CertificateRevocationList, issuer: x509.Certificate)
 
 def _names(crl: x509.CertificateRevocationList, ca: x509.Certificate) -> bool:
     """Whether a list says that it is of this CA: two CAs may have one name, and not one key."""
-    said = _extension(crl, x509.AuthorityKeyIdentifier)
-    own = _extension(ca, x509.SubjectKeyIdentifier)
+    said = extension_of(crl, x509.AuthorityKeyIdentifier)
+    own = extension_of(ca, x509.SubjectKeyIdentifier)
     same_key = not said or not own or said.key_identifier in {None, own.digest}
     return crl.issuer == ca.subject and same_key
 
 
-def _extension(
-    holder: x509.CertificateRevocationList | x509.Certificate, kind: type[_Extension]
-) -> _Extension | None:
-    try:
-        return holder.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
-
-
 def _age_of(crl: x509.CertificateRevocationList) -> tuple[int, dt.datetime]:
     """Return what grows from list to list: its number (RFC 5280, section 5.2.3), and its date."""
-    number = _extension(crl, x509.CRLNumber)
+    number = extension_of(crl, x509.CRLNumber)
     return number.crl_number if number else -1, crl.last_update_utc
 
 
 def _is_of_same_ca(
     new: x509.CertificateRevocationList, old: x509.CertificateRevocationList
 ) -> bool:
-    keys = (_extension(each, x509.AuthorityKeyIdentifier) for each in (new, old))
+    keys = (extension_of(each, x509.AuthorityKeyIdentifier) for each in (new, old))
     return new.issuer == old.issuer and len({key and key.key_identifier for key in keys}) == 1
 
 

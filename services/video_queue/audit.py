@@ -4,7 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from mtls import IdentitySource, MtlsError
-from mtls.reporting import Decision, RecentRefusal, audit_of, parse_others
+from mtls.reporting import audit_of
+from mtls.reporting.audit import Decision, RecentRefusal, parse_others
 
 import grpc
 import grpc.aio

@@ -39,7 +39,7 @@ class Neighbour:
         or else `plaintext` is spoken.
         """
         answer = run(self.container, *program("upload.py", service, title, how, identity))
-        assert answer.exit_code == 0, answer.words
+        assert answer.exit_code == 0, answer.stderr
         outcome = json.loads(answer.output)
         return outcome["accepted"], outcome["words"]
 

@@ -11,11 +11,11 @@ _INSIDE: Final = Path(__file__).resolve().parent / "inside"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How a program ended; `words` is its standard error."""
+    """How a program ended; `stderr` is decoded."""
 
     exit_code: int
     output: bytes
-    words: str
+    stderr: str
 
 
 def program(name: str, *arguments: str) -> list[str]:

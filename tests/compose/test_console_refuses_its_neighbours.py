@@ -27,7 +27,7 @@ def opening(project: Project) -> str:
 def fetch(beside: Neighbour, path: str, **headers: str) -> dict[str, Any]:
     told = json.dumps(headers)
     answer = run(beside.container, *program("fetch.py", "console", "8080", path, told))
-    assert answer.exit_code == 0, answer.words
+    assert answer.exit_code == 0, answer.stderr
     found: dict[str, Any] = json.loads(answer.output)
     return found
 

@@ -19,7 +19,7 @@ def filled(project: Project, free_mib: int) -> Iterator[None]:
     """Let the other program write until so much of the disk is free; at the end it deletes that."""
     other = project.container("other-program")
     answer = run(other, *program("fill.py", "/data/of-another-program", str(free_mib)))
-    assert answer.exit_code == 0, answer.words
+    assert answer.exit_code == 0, answer.stderr
     try:
         yield
     finally:

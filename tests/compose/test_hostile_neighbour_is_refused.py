@@ -38,8 +38,8 @@ def forged(project: Project, neighbour_of_queue: Neighbour, service: str) -> str
 def test_with_a_genuine_certificate_the_same_neighbour_is_served(
     project: Project, neighbour_of_queue: Neighbour, service: str, title: str, genuine: str
 ) -> None:
-    accepted, words = neighbour_of_queue.upload(service, title, "certificate", genuine)
-    assert accepted, words
+    accepted, text = neighbour_of_queue.upload(service, title, "certificate", genuine)
+    assert accepted, text
     assert title in project.titles()
 
 

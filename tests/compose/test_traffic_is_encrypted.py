@@ -102,8 +102,8 @@ def tapping(project: Project, service: str) -> Iterator[Tap]:
 def test_tap_sees_tls_records_and_none_of_the_plaintext(
     project: Project, neighbour_of_queue: Neighbour
 ) -> None:
-    title, words, marker = (f"{name} {uuid.uuid4()}" for name in ("title", "words", "marker"))
-    video = words.encode() * 2000
+    title, content, marker = (f"{name} {uuid.uuid4()}" for name in ("title", "content", "marker"))
+    video = content.encode() * 2000
     with tapping(project, "video-queue") as tap:
         since = project.log_position("gateway")
         project.container("gateway").restart()  # so that the tap sees a handshake, too
@@ -115,7 +115,7 @@ def test_tap_sees_tls_records_and_none_of_the_plaintext(
         wait_for(lambda: tap.sees(marker.encode()), "the plaintext in the capture")
 
         assert not tap.sees(title.encode())
-        assert not tap.sees(words.encode())
+        assert not tap.sees(content.encode())
         gateway = project.address("gateway", "backend")
         queue = f"{project.address('video-queue', 'backend')}:{QUEUE_PORT}"
         sent, received = tap.between(gateway, queue)

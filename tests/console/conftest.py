@@ -18,7 +18,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield system
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its event loop runs in this thread: asyncio's tests need it free
 def chromium() -> Iterator[Browser]:
     require_program("chromium", "chromium")
     expect.set_options(timeout=MILLISECONDS)

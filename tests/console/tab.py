@@ -27,6 +27,20 @@ class Tab:
         self.errors.clear()
 
 
+def wait_until(page: Page, condition: str) -> None:
+    """Wait until an expression is true. Playwright's own way to wait needs `eval`, which the page's
+    content security policy forbids."""
+    page.evaluate(
+        f"""async () => {{
+            const end = Date.now() + {MILLISECONDS};
+            while (!({condition})) {{
+                if (Date.now() > end) throw new Error("waited in vain");
+                await new Promise((resolve) => setTimeout(resolve, 50));
+            }}
+        }}"""
+    )
+
+
 @contextmanager
 def opened_tab(browser: Browser, url: str, **options: Any) -> Iterator[Tab]:
     """Open a window of its own at `url`, with its own cookies."""

@@ -5,7 +5,7 @@ request, which differs in one fact, is served by the same running console.
 """
 
 import socket
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -36,7 +36,7 @@ ROUTES: Final = (
 DELETE: Final = ("DELETE", "/api/videos/no-such-video")
 
 
-def delete(system: System, **headers: str | None) -> Answer:
+def delete(system: System, **headers: Any) -> Answer:
     """Ask for what changes something: without a fault the gateway answers that there is no such."""
     return system.ask(*DELETE, Cookie=system.cookie(), **headers)
 
@@ -138,7 +138,7 @@ def test_a_page_of_another_origin_reads_nothing(
     system: System, site: str, destination: str
 ) -> None:
     cookie = system.cookie()
-    told = {"Sec_Fetch_Site": site, "Sec_Fetch_Dest": destination}
+    told: dict[str, Any] = {"Sec_Fetch_Site": site, "Sec_Fetch_Dest": destination}
     for path in ("/", "/api/status", "/api/videos", "/app.js"):
         assert system.ask("GET", path, Cookie=cookie, **told).status == 403
     told["Sec_Fetch_Site"] = "same-origin"
@@ -146,7 +146,7 @@ def test_a_page_of_another_origin_reads_nothing(
 
 
 def test_a_link_on_another_site_leads_to_the_page(system: System) -> None:
-    told = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "document"}
+    told: dict[str, Any] = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "document"}
     assert system.ask("GET", "/", Cookie=system.cookie(), **told).status == 200
 
 

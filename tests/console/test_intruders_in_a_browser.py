@@ -6,10 +6,10 @@ from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from tests.console.attempts import ACCEPTED, EXPECTED, SERVERS, Console, running_console
-from tests.needs import require_program
+from tests.console.tab import opened_tab
 
 WIDTHS = (360, 768, 1280)
 SECONDS = 30
@@ -21,35 +21,17 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         yield console
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    require_program("chromium", "chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
-
-
 @contextmanager
 def opened(
-    browser: Browser, console: Console, view: str, *, width: int = 1280, theme: str = "light"
+    chromium: Browser, console: Console, view: str, *, width: int = 1280, theme: str = "light"
 ) -> Iterator[Page]:
     """Open the console at a view; at the end nothing may have gone wrong in the page."""
-    context = browser.new_context(
-        viewport={"width": width, "height": 900},
-        color_scheme="dark" if theme == "dark" else "light",
-    )
-    context.set_default_timeout(SECONDS * 1000)
-    page, faults = context.new_page(), []
-    page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.goto(console.address)
-    page.goto(f"{console.url}/#/{view}")
-    yield page
-    context.close()
-    assert faults == []
+    size = {"width": width, "height": 900}
+    with opened_tab(chromium, console.address, viewport=size, color_scheme=theme) as tab:
+        tab.go(*view.split("/"))
+        yield tab.page
+        # What the browser itself says of an answer that a test has made to fail.
+        assert [each for each in tab.errors if "status of 5" not in each] == []
 
 
 def violations(page: Page) -> list[str]:
@@ -63,8 +45,8 @@ def try_them_all(page: Page) -> None:
     expect(page.locator(".at-summary")).to_contain_text(f"All {total}", timeout=SECONDS * 1000)
 
 
-def test_trying_them_all_fills_the_matrix(browser: Browser, console: Console) -> None:
-    with opened(browser, console, "intruders") as page:
+def test_trying_them_all_fills_the_matrix(chromium: Browser, console: Console) -> None:
+    with opened(chromium, console, "intruders") as page:
         try_them_all(page)
         expect(page.locator(".at-summary")).to_contain_text("Every one ended as it should.")
         rows = page.locator(".at-table tbody tr")
@@ -78,9 +60,9 @@ def test_trying_them_all_fills_the_matrix(browser: Browser, console: Console) ->
 
 @pytest.mark.parametrize("whom", SERVERS)
 def test_one_attempt_is_explained_from_both_ends(
-    browser: Browser, console: Console, whom: str
+    chromium: Browser, console: Console, whom: str
 ) -> None:
-    with opened(browser, console, "intruders") as page:
+    with opened(chromium, console, "intruders") as page:
         page.get_by_label("you are").select_option("expired")
         page.get_by_label("you attack").select_option(whom)
         page.get_by_role("button", name="Attack").click()
@@ -97,8 +79,8 @@ def test_one_attempt_is_explained_from_both_ends(
 
 
 @pytest.mark.parametrize("who", ["not-allowed", "console"])
-def test_an_address_opens_its_attempt(browser: Browser, console: Console, who: str) -> None:
-    with opened(browser, console, f"intruders/{who}/video-queue") as page:
+def test_an_address_opens_its_attempt(chromium: Browser, console: Console, who: str) -> None:
+    with opened(chromium, console, f"intruders/{who}/video-queue") as page:
         outcome, reason = EXPECTED[who][1]
         expect(page.locator(".at-story")).to_contain_text(outcome)
         expect(page.locator("[aria-expanded=true]")).to_contain_text(reason)
@@ -106,9 +88,9 @@ def test_an_address_opens_its_attempt(browser: Browser, console: Console, who: s
         expect(page.locator(".at-detail")).to_have_count(0)
 
 
-def test_every_cell_is_there_and_one_explains_itself(browser: Browser, console: Console) -> None:
+def test_every_cell_is_there_and_one_explains_itself(chromium: Browser, console: Console) -> None:
     cell = quote("client/viewer", safe="") + "/" + quote("POST /videos", safe="")
-    with opened(browser, console, f"access/gateway/{cell}") as page:
+    with opened(chromium, console, f"access/gateway/{cell}") as page:
         panel = page.locator(".ac-panel")
         expect(panel).to_contain_text("client/viewer may not call POST /videos")
         expect(panel).to_contain_text("allowed: client/uploader, console")
@@ -123,8 +105,8 @@ def test_every_cell_is_there_and_one_explains_itself(browser: Browser, console: 
         expect(panel).to_be_hidden()
 
 
-def test_arrow_keys_walk_through_the_matrix(browser: Browser, console: Console) -> None:
-    with opened(browser, console, "access") as page:
+def test_arrow_keys_walk_through_the_matrix(chromium: Browser, console: Console) -> None:
+    with opened(chromium, console, "access") as page:
         first = page.locator("#main .ac-table").first.locator("tbody button").first
         first.focus()
         expect(first).to_have_attribute("tabindex", "0")
@@ -139,9 +121,9 @@ def test_arrow_keys_walk_through_the_matrix(browser: Browser, console: Console) 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_axe_finds_nothing_and_nothing_scrolls_sideways(
-    browser: Browser, console: Console, width: int, theme: str
+    chromium: Browser, console: Console, width: int, theme: str
 ) -> None:
-    with opened(browser, console, "intruders", width=width, theme=theme) as page:
+    with opened(chromium, console, "intruders", width=width, theme=theme) as page:
         try_them_all(page)
         page.goto(f"{console.url}/#/intruders/expired/gateway")
         expect(page.locator(".at-column")).to_have_count(3)
@@ -155,11 +137,11 @@ def test_axe_finds_nothing_and_nothing_scrolls_sideways(
 
 
 def test_with_the_queue_away_it_says_so_and_the_gateway_is_still_shown(
-    browser: Browser, console: Console
+    chromium: Browser, console: Console
 ) -> None:
     """The last test of this file: it ends the queue, and starts another in its place."""
     console.queue.kill()
-    with opened(browser, console, "access") as page:
+    with opened(chromium, console, "access") as page:
         error = page.locator(".state.error")
         expect(error).to_contain_text("The queue at")
         expect(error).to_contain_text("what to do")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Response, expect
 
 from tests.console.system import System
-from tests.console.tab import Tab, opened_tab
+from tests.console.tab import Tab, opened_tab, wait_until
 
 PLAYABLE_MILLISECONDS = 60_000
 
@@ -49,20 +49,22 @@ def test_seeking_asks_for_a_range_and_another_quality_goes_on_there(
     page: Page, video_file: Path
 ) -> None:
     statuses: set[int] = set()
-    page.on("response", lambda r: "renditions" in r.url and statuses.add(r.status))
+
+    def on_response(response: Response) -> None:
+        if "/renditions/" in response.url:
+            statuses.add(response.status)
+
+    page.on("response", on_response)
     upload(page, video_file)
     page.evaluate("document.querySelector('video').currentTime = 2.5")
     assert play_on(page) > 2.5
     page.evaluate("document.querySelector('video').pause()")
     page.locator(".player select").select_option("360p")
-    page.wait_for_function(
-        """() => {
-            const film = document.querySelector("video");
-            return film.src.endsWith("/360p") && film.currentTime > 2.5 && film.readyState >= 2;
-        }"""
-    )
+    film = "document.querySelector('video')"
+    wait_until(page, f"{film}.src.endsWith('/360p') && {film}.readyState >= 2")
+    assert page.evaluate(f"{film}.currentTime") > 2.5
     assert statuses == {206}
-    page.wait_for_function("document.querySelector('video').videoHeight === 360")
+    wait_until(page, "document.querySelector('video').videoHeight === 360")
 
 
 def test_the_path_names_who_proved_what_at_each_hop(
@@ -145,7 +147,7 @@ def test_one_upload_with_the_keyboard_alone(page: Page, video_file: Path) -> Non
         if page.evaluate("document.activeElement.tagName") == "VIDEO":
             break
     page.keyboard.press("Space")
-    page.wait_for_function("document.querySelector('video').currentTime > 0.2")
+    wait_until(page, "document.querySelector('video').currentTime > 0.2")
 
 
 def test_the_queue_is_killed_and_comes_back(tab: Tab, system: System, video_file: Path) -> None:

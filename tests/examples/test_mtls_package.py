@@ -36,7 +36,8 @@ def where_it_is_imported_from(target: Path) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
-    run(UV, "build", "--quiet", "--wheel", "--out-dir", folder, ROOT / "services/mtls")
+    build = (UV, "build", "--quiet", "--no-build-isolation", "--python", sys.executable)
+    run(*build, "--wheel", "--out-dir", folder, ROOT / "services/mtls")
     (file,) = folder.glob("*.whl")
     return zipfile.ZipFile(file)
 
@@ -65,6 +66,6 @@ def test_it_is_installed_and_imported(tmp_path: Path, source: str) -> None:
         clone = make_clone(tmp_path)
         address = f"{NAME}[grpc,http] @ git+file://{clone.folder}#subdirectory=services/mtls"
     target = tmp_path / "installed"
-    install = (UV, "pip", "install", "--quiet", "--no-deps", "--python", sys.executable)
-    run(*install, "--target", target, str(address))
+    install = (UV, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation")
+    run(*install, "--python", sys.executable, "--target", target, str(address))
     assert where_it_is_imported_from(target) == str(target / "mtls/__init__.py")

@@ -112,12 +112,12 @@ def plaintext_http() -> Iterator[str]:
 
 
 @contextmanager
-def saying(words: bytes) -> Iterator[str]:
+def saying(answer: bytes) -> Iterator[str]:
     """Yield the address of a server that says this to everybody, and closes."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            self.request.sendall(words)
+            self.request.sendall(answer)
             self.request.recv(4096)
 
     with _running(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as address:

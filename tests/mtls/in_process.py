@@ -1,4 +1,4 @@
-"""A server in this process, on either event loop, and clients that are turned away by it."""
+"""A server in this process, on either event loop, and clients that it refuses."""
 
 import asyncio
 import socket
@@ -25,8 +25,8 @@ _TIMEOUT_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Who serves, and the clients that must be turned away, each for its reason."""
+class Parties:
+    """The identity that serves, a client that is served, and those that are refused, by reason."""
 
     identity: Identity
     authority: Authority
@@ -34,7 +34,7 @@ class Place:
     served: ssl.SSLContext
 
 
-def make_place(folder: Path) -> Place:
+def make_parties(folder: Path) -> Parties:
     """Make certificates for a gateway and its clients."""
     authority = Authority.create(IDENTITIES)
     uploader = identity_named("client/uploader")
@@ -59,7 +59,7 @@ def make_place(folder: Path) -> Place:
     }
     refused["protocol_version"] = tls_context(authority.ca_pem, served)
     refused["protocol_version"].maximum_version = ssl.TLSVersion.TLSv1_2
-    return Place(
+    return Parties(
         load_identity(folder / "gateway", roles=frozenset({Role.SERVER})),
         authority,
         refused,
@@ -69,25 +69,25 @@ def make_place(folder: Path) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """How a connection ended: our own address, and our library's words (empty if it was served)."""
+    """How a connection ended: our own address, and our library's error (empty if it was served)."""
 
     peer: str
-    words: str
+    error: str
 
 
 def attempt(context: ssl.SSLContext, port: int) -> Attempt:
     """Connect, say something and read one byte."""
     with socket.create_connection(("127.0.0.1", port), _TIMEOUT_SECONDS) as plain:
         host, own_port = plain.getsockname()
-        words = ""
+        text = ""
         try:
             with context.wrap_socket(plain, server_hostname="localhost") as connection:
                 connection.sendall(b"?")
                 if not connection.recv(1):
-                    words = "closed"
+                    text = "closed"
         except OSError as error:  # ssl.SSLError too
-            words = str(error)
-    return Attempt(f"{host}:{own_port}", words)
+            text = str(error)
+    return Attempt(f"{host}:{own_port}", text)
 
 
 class Echo(asyncio.Protocol):

@@ -14,7 +14,7 @@ from tests.unit.doctor.material import Made
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What `--json` says: the exit code, and for each check its result and its words."""
+    """What `--json` says: the exit code, and for each check its result and its text."""
 
     code: int
     checks: Mapping[str, Mapping[str, str]]

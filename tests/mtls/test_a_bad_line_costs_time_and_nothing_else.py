@@ -20,7 +20,7 @@ MEBIBYTE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Connected:
     """A gateway that reaches its queue over a line of ours, and a client of it."""
 
     line: Line
@@ -49,7 +49,7 @@ class Place:
 @asynccontextmanager
 async def over_a_line(
     running: tuple[Stack, Service, Service], folder: Path, **qualities: float
-) -> AsyncIterator[Place]:
+) -> AsyncIterator[Connected]:
     """Yield a second gateway in front of the running queue."""
     stack, queue, _ = running
     aside = Stack(folder, stack.authority)
@@ -58,7 +58,7 @@ async def over_a_line(
         gateway = await asyncio.to_thread(aside.start_gateway, line.address)
         try:
             async with stack.session("client/uploader", gateway) as client:
-                yield Place(line, client)
+                yield Connected(line, client)
         finally:
             await asyncio.to_thread(gateway.stop)
 
@@ -71,14 +71,14 @@ async def test_a_slow_line_with_losses_loses_nothing(
     Seen: no call fails, and what comes back is what was sent.
     """
     content = os.urandom(MEBIBYTE // 4)
-    async with over_a_line(running, tmp_path, delay_seconds=0.01, lost=0.1) as place:
-        results = await asyncio.gather(*(place.upload(content) for _ in range(3)))
+    async with over_a_line(running, tmp_path, delay_seconds=0.01, lost=0.1) as connected:
+        results = await asyncio.gather(*(connected.upload(content) for _ in range(3)))
         assert [status for status, _ in results] == [201] * 3
         for _, video in results:
-            async with place.client.get(f"/videos/{video['id']}/source") as response:
+            async with connected.client.get(f"/videos/{video['id']}/source") as response:
                 assert response.status == 200
                 assert await response.read() == content
-    assert place.line.carried_bytes > 6 * len(content)
+    assert connected.line.carried_bytes > 6 * len(content)
 
 
 async def test_an_upload_that_broke_off_is_told_and_can_be_repeated(
@@ -86,7 +86,7 @@ async def test_an_upload_that_broke_off_is_told_and_can_be_repeated(
 ) -> None:
     """Injected: a reset of all connections to the queue when a half has arrived. Seen: 503."""
     content, key, half_is_there = os.urandom(MEBIBYTE), str(uuid.uuid4()), asyncio.Event()
-    async with over_a_line(running, tmp_path) as place:
+    async with over_a_line(running, tmp_path) as connected:
 
         async def pieces() -> AsyncIterator[bytes]:
             yield content[: MEBIBYTE // 2]
@@ -100,18 +100,18 @@ async def test_an_upload_that_broke_off_is_told_and_can_be_repeated(
 
         async def send() -> tuple[int, str | None]:
             headers = {"Idempotency-Key": key}
-            async with place.client.post("/videos", data=form, headers=headers) as response:
+            async with connected.client.post("/videos", data=form, headers=headers) as response:
                 return response.status, response.headers.get("Retry-After")
 
         sending = asyncio.create_task(send())
         await half_is_there.wait()
-        while place.line.carried_bytes < MEBIBYTE // 4:  # noqa: ASYNC110  no event tells of it
+        while connected.line.carried_bytes < MEBIBYTE // 4:  # noqa: ASYNC110  no event tells of it
             await asyncio.sleep(0.01)
-        place.line.cut()
+        connected.line.cut()
         cut.set()
         assert await sending == (503, "5")
 
-        first, second = [await place.upload_until_stored(content, key) for _ in range(2)]
+        first, second = [await connected.upload_until_stored(content, key) for _ in range(2)]
         assert first["id"] == second["id"]
 
 
@@ -120,22 +120,22 @@ async def test_a_download_that_broke_off_goes_on_where_it_stopped(
 ) -> None:
     """Injected: a reset in the middle. Seen: a response without its end; the rest by its range."""
     content = os.urandom(8 * MEBIBYTE)
-    async with over_a_line(running, tmp_path) as place:
-        _, video = await place.upload(content)
+    async with over_a_line(running, tmp_path) as connected:
+        _, video = await connected.upload(content)
         path, got = f"/videos/{video['id']}/source", bytearray()
 
         async def read(response: aiohttp.ClientResponse) -> None:
             async for piece in response.content.iter_any():
                 got.extend(piece)
-                place.line.cut()
+                connected.line.cut()
 
-        async with place.client.get(path) as response:
+        async with connected.client.get(path) as response:
             etag = response.headers["ETag"]
             with pytest.raises(aiohttp.ClientPayloadError):
                 await read(response)
         assert len(got) < len(content)
         headers = {"Range": f"bytes={len(got)}-", "If-Range": etag}
-        async with place.client.get(path, headers=headers) as response:
+        async with connected.client.get(path, headers=headers) as response:
             assert response.status == 206
             got += await response.read()
     assert got == content
@@ -167,8 +167,8 @@ async def test_a_worker_that_hears_nothing_is_replaced(tmp_path: Path) -> None:
         line = await services.enter_async_context(Line.laid(queue.address))
         first = await started(stack.start_transcoder, line.address, number=1)
         async with stack.session("client/uploader", gateway) as client:
-            place = Place(line, client)
-            _, video = await place.upload((tmp_path / "source.mp4").read_bytes())
+            connected = Connected(line, client)
+            _, video = await connected.upload((tmp_path / "source.mp4").read_bytes())
             await said(queue, event="video.claimed", attempt=1)
             line.hold()
             await said(queue, event="video.status", status="pending", lease="lost")

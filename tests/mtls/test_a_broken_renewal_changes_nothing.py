@@ -110,7 +110,7 @@ async def test_is_refused_and_the_old_files_serve_on(
         bootstrap(
             rotating.stack.certs, Options(IDENTITIES)
         )  # repairs what is broken, with a new leaf if it must
-        mended = load_identity(folder, roles=frozenset()).serial
-        if mended != serial:
-            renewed["serial"] = mended
+        fixed = load_identity(folder, roles=frozenset()).serial
+        if fixed != serial:
+            renewed["serial"] = fixed
             await rotating.said(name, renewed, since=since[name])

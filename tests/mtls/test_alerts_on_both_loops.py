@@ -26,7 +26,7 @@ from mtls.reporting.presented import Presented
 import pytest
 from structlog.testing import capture_logs
 
-from tests.mtls.in_process import LOOPS, Attempt, Echo, Place, Run, attempt, make_place
+from tests.mtls.in_process import LOOPS, Attempt, Echo, Parties, Run, attempt, make_parties
 from tests.mtls.servers import ALERTS
 
 REFUSALS: Final = 50
@@ -47,8 +47,8 @@ def old_hello() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return make_place(tmp_path_factory.mktemp("place"))
+def parties(tmp_path_factory: pytest.TempPathFactory) -> Parties:
+    return make_parties(tmp_path_factory.mktemp("parties"))
 
 
 @pytest.fixture(params=LOOPS)
@@ -68,9 +68,9 @@ class Refusals(Reporter):
 
 
 @asynccontextmanager
-async def served(place: Place, observer: Observer) -> AsyncIterator[int]:
+async def served(parties: Parties, observer: Observer) -> AsyncIterator[int]:
     """Yield the port of a server."""
-    source = IdentitySource(place.identity, observer)
+    source = IdentitySource(parties.identity, observer)
     async with accepting(Echo, "127.0.0.1:0", source) as address:
         yield address.port
 
@@ -84,18 +84,18 @@ async def attempt_often(context: ssl.SSLContext, port: int, times: int) -> list[
 
 @pytest.mark.parametrize("reason", TLS_ALERTS)
 def test_each_refusal_sends_its_alert_and_is_reported_once(
-    place: Place, run: Run, reason: str
+    parties: Parties, run: Run, reason: str
 ) -> None:
     observer = Refusals()
 
     async def refuse() -> list[Attempt]:
-        async with served(place, observer) as port:
-            [honest] = await attempt_often(place.served, port, 1)
-            assert honest.words == ""
-            return await attempt_often(place.refused[reason], port, REFUSALS)
+        async with served(parties, observer) as port:
+            [honest] = await attempt_often(parties.served, port, 1)
+            assert honest.error == ""
+            return await attempt_often(parties.refused[reason], port, REFUSALS)
 
     attempts: list[Attempt] = run(refuse())
-    assert [found.words for found in attempts if TLS_ALERTS[reason] not in found.words] == []
+    assert [found.error for found in attempts if TLS_ALERTS[reason] not in found.error] == []
     assert [refusal.reason.value for refusal in observer.found] == [reason] * REFUSALS
     assert [refusal.peer for refusal in observer.found] == [found.peer for found in attempts]
     presented = {Presented.parse(refusal.presented) for refusal in observer.found}
@@ -107,7 +107,7 @@ def test_each_refusal_sends_its_alert_and_is_reported_once(
         assert "client/uploader" in shown.subject
 
 
-def test_a_handshake_that_takes_too_long_is_reported_once(place: Place, run: Run) -> None:
+def test_a_handshake_that_takes_too_long_is_reported_once(parties: Parties, run: Run) -> None:
     """One that was refused before, and whose client then stays silent, was reported for that."""
     observer, limits = Refusals(), ConnectionLimits(handshake_seconds=0.2)
 
@@ -118,7 +118,7 @@ def test_a_handshake_that_takes_too_long_is_reported_once(place: Place, run: Run
                 pass
 
     async def wait() -> None:
-        source = IdentitySource(place.identity, observer)
+        source = IdentitySource(parties.identity, observer)
         async with accepting(Echo, "127.0.0.1:0", source, limits) as address:
             for first_bytes in (b"", old_hello()):
                 await asyncio.to_thread(stay, address.port, first_bytes)
@@ -182,49 +182,49 @@ class RawClient:
 
 async def until_served(context: ssl.SSLContext, port: int) -> None:
     """Connect again and again: a listener with one connection serves when that one is closed."""
-    while (await attempt_often(context, port, 1))[0].words:
+    while (await attempt_often(context, port, 1))[0].error:
         pass
 
 
 @pytest.mark.parametrize("waits", [0.2, 3600], ids=["silent", "reads the alert"])
 def test_a_refused_connection_is_half_closed_and_soon_closed(
-    place: Place, run: Run, monkeypatch: pytest.MonkeyPatch, waits: float
+    parties: Parties, run: Run, monkeypatch: pytest.MonkeyPatch, waits: float
 ) -> None:
     """The end comes right after the alert, though the client closes nothing, nor says more."""
     monkeypatch.setattr(tls_alerts, "_SECONDS_AFTER_ALERT", waits)
     limits = ConnectionLimits(max_connections=1, handshake_seconds=3600)
 
     async def refuse() -> None:
-        source = IdentitySource(place.identity, Refusals())
+        source = IdentitySource(parties.identity, Refusals())
         async with accepting(Echo, "127.0.0.1:0", source, limits) as address:
-            client = await asyncio.to_thread(RawClient, place.refused["expired"], address.port)
+            client = await asyncio.to_thread(RawClient, parties.refused["expired"], address.port)
             with client.socket:
                 await asyncio.to_thread(client.until_done, client.tls.do_handshake)
                 alert = await asyncio.to_thread(client.until_done, lambda: client.tls.read(1))
                 assert TLS_ALERTS["expired"] in alert
                 assert await asyncio.to_thread(client.hears_the_end)
                 if waits < 1:  # it is closed while the client still has it open
-                    await until_served(place.served, address.port)
-            await until_served(place.served, address.port)
+                    await until_served(parties.served, address.port)
+            await until_served(parties.served, address.port)
 
     run(asyncio.wait_for(refuse(), 30))
 
 
 def test_a_connection_that_the_client_has_refused_is_closed_at_once(
-    place: Place, run: Run, monkeypatch: pytest.MonkeyPatch
+    parties: Parties, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tls_alerts, "_SECONDS_AFTER_ALERT", 3600)
     observer, limits = Refusals(), ConnectionLimits(max_connections=1, handshake_seconds=3600)
     trusts_nobody = ssl.create_default_context()
 
     async def refuse() -> None:
-        source = IdentitySource(place.identity, observer)
+        source = IdentitySource(parties.identity, observer)
         async with accepting(Echo, "127.0.0.1:0", source, limits) as address:
             client = await asyncio.to_thread(RawClient, trusts_nobody, address.port)
             with client.socket:
                 error = await asyncio.to_thread(client.until_done, client.tls.do_handshake)
                 assert "CERTIFICATE_VERIFY_FAILED" in error
-                await until_served(place.served, address.port)
+                await until_served(parties.served, address.port)
 
     run(asyncio.wait_for(refuse(), 30))
     assert [refusal.reason.value for refusal in observer.found] == ["refused_by_peer"]
@@ -252,23 +252,23 @@ FAULTS: Final = {
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_after_the_handshake_sends_its_alert_and_is_logged(
-    place: Place, run: Run, kind: str
+    parties: Parties, run: Run, kind: str
 ) -> None:
     """A sound record on the same connection was answered before."""
     sent, error, alert = FAULTS[kind]
 
     def spoil(port: int) -> str:
-        client = RawClient(place.served, port)
+        client = RawClient(parties.served, port)
         with client.socket:
             assert client.until_done(client.tls.do_handshake) == ""
             client.say(b"sound")
             client.socket.sendall(sent)
-            words = client.until_done(lambda: client.tls.read(1))
+            error_text = client.until_done(lambda: client.tls.read(1))
             assert client.hears_the_end()
-        return words
+        return error_text
 
     async def serve() -> str:
-        async with served(place, Refusals()) as port:
+        async with served(parties, Refusals()) as port:
             return await asyncio.to_thread(spoil, port)
 
     with capture_logs() as lines:
@@ -280,26 +280,26 @@ def test_a_fault_after_the_handshake_sends_its_alert_and_is_logged(
 
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_fault_in_the_handshake_sends_its_alert_and_is_not_taken_for_plaintext(
-    place: Place, run: Run, kind: str
+    parties: Parties, run: Run, kind: str
 ) -> None:
     """The record comes in place of the client's certificate; with that, it is served."""
     sent, error, alert = FAULTS[kind]
     observer = Refusals()
 
     def spoil(port: int) -> str:
-        client = RawClient(place.served, port)
+        client = RawClient(parties.served, port)
         with client.socket:
             client.until_its_turn()
             client.socket.sendall(sent)
             client.outgoing.read()
-            words = client.until_done(lambda: client.tls.read(1))
+            error_text = client.until_done(lambda: client.tls.read(1))
             assert client.hears_the_end()
-        return words
+        return error_text
 
     async def serve() -> str:
-        async with served(place, observer) as port:
-            [honest] = await attempt_often(place.served, port, 1)
-            assert honest.words == ""
+        async with served(parties, observer) as port:
+            [honest] = await attempt_often(parties.served, port, 1)
+            assert honest.error == ""
             return await asyncio.to_thread(spoil, port)
 
     assert alert in run(serve())
@@ -308,9 +308,9 @@ def test_a_fault_in_the_handshake_sends_its_alert_and_is_not_taken_for_plaintext
     assert (alert if HIDDEN else error) in refusal.error
 
 
-def test_an_alert_of_the_client_after_the_handshake_is_logged(place: Place, run: Run) -> None:
+def test_an_alert_of_the_client_after_the_handshake_is_logged(parties: Parties, run: Run) -> None:
     def alert(port: int) -> None:
-        client = RawClient(place.served, port)
+        client = RawClient(parties.served, port)
         with client.socket:
             assert client.until_done(client.tls.do_handshake) == ""
             client.say(b"sound")
@@ -320,7 +320,7 @@ def test_an_alert_of_the_client_after_the_handshake_is_logged(place: Place, run:
             assert client.hears_the_end()
 
     async def serve() -> None:
-        async with served(place, Refusals()) as port:
+        async with served(parties, Refusals()) as port:
             await asyncio.to_thread(alert, port)
 
     with capture_logs() as lines:
@@ -333,7 +333,7 @@ def test_an_alert_of_the_client_after_the_handshake_is_logged(place: Place, run:
 
 
 def test_a_refused_connection_is_forgotten_at_once(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    parties: Parties, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On uvloop, where we serve. asyncio itself leaves a failed handshake to the collector."""
     connections: list[weakref.ref[ssl.SSLObject]] = []
@@ -347,8 +347,8 @@ def test_a_refused_connection_is_forgotten_at_once(
     monkeypatch.setattr(ssl.SSLContext, "wrap_bio", watched)
 
     async def refuse() -> None:
-        async with served(place, Refusals()) as port:
-            await attempt_often(place.refused["expired"], port, REFUSALS)
+        async with served(parties, Refusals()) as port:
+            await attempt_often(parties.refused["expired"], port, REFUSALS)
 
     gc.disable()
     try:
@@ -359,7 +359,7 @@ def test_a_refused_connection_is_forgotten_at_once(
         gc.enable()
 
 
-def test_an_accepted_connection_goes_on_unwatched(place: Place, run: Run) -> None:
+def test_an_accepted_connection_goes_on_unwatched(parties: Parties, run: Run) -> None:
     """Watching every record would cost half as much again as decrypting it."""
     accepted: list[asyncio.BaseTransport] = []
 
@@ -369,9 +369,9 @@ def test_an_accepted_connection_goes_on_unwatched(place: Place, run: Run) -> Non
             accepted.append(transport)
 
     async def serve() -> tuple[object, bytes]:
-        source = IdentitySource(place.identity, Reporter())
+        source = IdentitySource(parties.identity, Reporter())
         async with accepting(Keep, "127.0.0.1:0", source) as address:
-            await attempt_often(place.served, address.port, 1)
+            await attempt_often(parties.served, address.port, 1)
             connection = accepted[0].get_extra_info("ssl_object")
             return connection.context._msg_callback, connection.presented  # noqa: SLF001
 
@@ -383,25 +383,25 @@ async def stock_server(context: ssl.SSLContext) -> asyncio.Server:
     return await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0, ssl=context)
 
 
-def stock_context(place: Place) -> ssl.SSLContext:
+def stock_context(parties: Parties) -> ssl.SSLContext:
     context = ssl.create_default_context(
-        ssl.Purpose.CLIENT_AUTH, cadata=place.identity.ca_pem.decode("ascii")
+        ssl.Purpose.CLIENT_AUTH, cadata=parties.identity.ca_pem.decode("ascii")
     )
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(place.identity.folder / KEY_PAIR)
+    context.load_cert_chain(parties.identity.folder / KEY_PAIR)
     return context
 
 
-def test_without_our_help_a_refused_client_is_told_nothing(place: Place, run: Run) -> None:
+def test_without_our_help_a_refused_client_is_told_nothing(parties: Parties, run: Run) -> None:
     async def refuse() -> list[Attempt]:
-        server = await stock_server(stock_context(place))
+        server = await stock_server(stock_context(parties))
         async with server:
             return await attempt_often(
-                place.refused["expired"], server.sockets[0].getsockname()[1], 10
+                parties.refused["expired"], server.sockets[0].getsockname()[1], 10
             )
 
     attempts: list[Attempt] = run(refuse())
-    alerts = [found.words for found in attempts if "ALERT" in found.words]
+    alerts = [found.error for found in attempts if "ALERT" in found.error]
     assert not alerts, (
         f"This event loop sends TLS alerts by itself now (python/cpython#98078): {alerts[0]}. "
         "If the other loop and the oldest Python that we support do so too, take out of "
@@ -410,7 +410,7 @@ def test_without_our_help_a_refused_client_is_told_nothing(place: Place, run: Ru
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="get_unverified_chain came with 3.13")
-def test_public_api_does_not_show_a_refused_certificate(place: Place) -> None:
+def test_public_api_does_not_show_a_refused_certificate(parties: Parties) -> None:
     chains = []
 
     class Curious(ssl.SSLObject):
@@ -422,11 +422,11 @@ def test_public_api_does_not_show_a_refused_certificate(place: Place) -> None:
                 raise
 
     async def refuse() -> None:
-        context = stock_context(place)
+        context = stock_context(parties)
         context.sslobject_class = Curious
         server = await stock_server(context)
         async with server:
-            await attempt_often(place.refused["expired"], server.sockets[0].getsockname()[1], 1)
+            await attempt_often(parties.refused["expired"], server.sockets[0].getsockname()[1], 1)
 
     asyncio.run(refuse())
     assert chains == [[]], (

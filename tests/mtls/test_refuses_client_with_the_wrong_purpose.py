@@ -1,4 +1,4 @@
-"""A server's certificate does not open doors: a client needs clientAuth, and has to say so."""
+"""A server's certificate is not accepted from a client, whose own has to say clientAuth."""
 
 from impostors import Impostor
 from pki.identities import CLIENT, SERVER

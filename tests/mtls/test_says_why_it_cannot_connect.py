@@ -24,6 +24,7 @@ import grpc
 import grpc.aio
 import pytest
 import structlog
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from demo_identities import IDENTITIES, identity_named
 from local_stack import Service, Stack
@@ -107,9 +108,11 @@ def test_says_that_the_server_is_of_another_ca(
 def test_says_that_the_server_refuses_us(
     authority: Authority, look: Callable[[Address], Finding]
 ) -> None:
-    with grpc_server(authority.issue(QUEUE), Authority.create(IDENTITIES).ca_pem) as address:
+    issued = authority.issue(QUEUE)
+    with grpc_server(issued, Authority.create(IDENTITIES).ca_pem) as address:
         finding = look(address)
-    assert finding == Finding(Cause.REFUSED_US, "closed when it had read our certificate")
+    shown = issued.certificate.public_bytes(Encoding.DER)  # it was verified before that
+    assert finding == Finding(Cause.REFUSED_US, "closed when it had read our certificate", shown)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Clients that take their time, or all of it: they lose their place, and nobody else waits."""
+"""Clients that take their time, or all of it: they lose their connection, and nobody else waits."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""More connections than there are places: who has one is served, and places come back."""
+"""More connections than the limit: open ones are served, and new ones after some have closed."""
 
 import time
 from contextlib import ExitStack
@@ -15,10 +15,10 @@ from tests.mtls.scrape import metrics_address, sample, scrape
 from tests.mtls.target import Target
 from tests.mtls.vitals import sockets
 
-PLACES: Final = 20
+MAX_CONNECTIONS: Final = 20
 
 
-def test_one_address_does_not_get_all_places_of_the_gateway(floodable: Floodable) -> None:
+def test_one_address_does_not_get_all_connections_of_the_gateway(floodable: Floodable) -> None:
     since = floodable.services["gateway"].log.position()
     result = floodable.survives("gateway", "half-open")
     assert result.dropped["max_connections_per_address"] > 0
@@ -36,15 +36,15 @@ def test_a_full_video_queue_serves_those_that_it_has(floodable: Floodable, tmp_p
     """gRPC has no limit per address: strangers can keep newcomers out, until their time is over."""
     stack = Stack(tmp_path, floodable.stack.authority)
     stack.write_certificates()
-    queue = stack.start_queue(VIDEO_QUEUE_MAX_CONNECTIONS=str(PLACES))
+    queue = stack.start_queue(VIDEO_QUEUE_MAX_CONNECTIONS=str(MAX_CONNECTIONS))
     with queue, honest_client(stack, queue) as honest:
         honest.again()
         before, kept_out = sockets(queue), set()
         target = Target(queue.address, stack.authority.ca_pem)
-        attack = floodable.pool.submit(half_open, target, 1.0, 2 * PLACES)
+        attack = floodable.pool.submit(half_open, target, 1.0, 2 * MAX_CONNECTIONS)
         while not attack.done():
             honest.again()
-            assert sockets(queue) <= before + PLACES + 1  # one that is being closed
+            assert sockets(queue) <= before + MAX_CONNECTIONS + 1  # one that is being closed
             try:
                 honest.anew()
             except grpc.RpcError as error:
@@ -56,11 +56,11 @@ def test_a_full_video_queue_serves_those_that_it_has(floodable: Floodable, tmp_p
         honest.anew()
 
 
-def test_one_address_does_not_get_all_places_of_the_metrics(floodable: Floodable) -> None:
+def test_one_address_does_not_get_all_connections_of_the_metrics(floodable: Floodable) -> None:
     queue = floodable.services["video-queue"]
     target = Target(metrics_address(queue), floodable.stack.authority.ca_pem)
     with ExitStack() as silent:
-        for _ in range(PLACES):
+        for _ in range(MAX_CONNECTIONS):
             silent.enter_context(target.connect())
         labels = {"endpoint": "metrics", "limit": "max_connections_per_address"}
         samples = scrape(floodable.stack, queue)

@@ -39,7 +39,7 @@ def python_files(*folders: str) -> list[Path]:
     )
 
 
-def words(source: str) -> set[str]:
+def names_in(source: str) -> set[str]:
     """Return every name, attribute, keyword and text in the code."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
@@ -66,7 +66,7 @@ def imports(source: str) -> set[str]:
 
 @pytest.mark.parametrize("path", python_files("services", "scripts", "benchmarks"), ids=str)
 def test_no_insecure_switch(path: Path) -> None:
-    assert not words(path.read_text()) & INSECURE
+    assert not names_in(path.read_text()) & INSECURE
 
 
 @pytest.mark.parametrize("path", python_files("services"), ids=str)
@@ -75,7 +75,7 @@ def test_only_mtls_touches_tls(path: Path) -> None:
         return
     source = path.read_text()
     assert not imports(source) & TLS
-    assert not {word for word in words(source) if word.startswith("ssl_")} - TIMEOUTS
+    assert not {name for name in names_in(source) if name.startswith("ssl_")} - TIMEOUTS
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,4 @@ def test_only_mtls_touches_tls(path: Path) -> None:
     ],
 )
 def test_the_search_finds_what_it_looks_for(source: str) -> None:
-    assert words(source) & INSECURE
+    assert names_in(source) & INSECURE

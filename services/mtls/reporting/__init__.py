@@ -13,16 +13,7 @@ import os
 
 os.environ.pop("GRPC_VERBOSITY", None)
 
-from mtls.reporting.audit import Decision, RecentRefusal, parse_others
 from mtls.reporting.events import Reporter, audit_of, configure_logging
 from mtls.reporting.metrics_endpoint import serving_metrics
 
-__all__ = [
-    "Decision",
-    "RecentRefusal",
-    "Reporter",
-    "audit_of",
-    "configure_logging",
-    "parse_others",
-    "serving_metrics",
-]
+__all__ = ["Reporter", "audit_of", "configure_logging", "serving_metrics"]

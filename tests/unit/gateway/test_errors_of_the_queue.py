@@ -7,7 +7,7 @@ from tests.unit.gateway.conftest import Gateway, Start
 from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue
 from tests.unit.gateway.test_upload_video import upload
 
-WORDS = "the queue's own words"
+DETAILS = "the queue's own words"
 PASSED_ON = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.PERMISSION_DENIED: 403,
@@ -46,21 +46,21 @@ def test_every_status_code_has_its_answer() -> None:
 async def test_a_status_code_becomes_an_http_status(
     gateway: Gateway, code: grpc.StatusCode, status: int
 ) -> None:
-    gateway.queue.fail = (code, WORDS)
+    gateway.queue.fail = (code, DETAILS)
     async with gateway.client() as client, client.get(f"/videos/{VIDEO_ID}") as response:
         assert response.status == status
         assert response.content_type == "application/problem+json"
-        assert (WORDS in await response.text()) == (code in PASSED_ON)
+        assert (DETAILS in await response.text()) == (code in PASSED_ON)
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 async def test_every_route_answers_a_failed_call_so(
     gateway: Gateway, method: str, path: str
 ) -> None:
-    gateway.queue.fail = (grpc.StatusCode.NOT_FOUND, WORDS)
+    gateway.queue.fail = (grpc.StatusCode.NOT_FOUND, DETAILS)
     async with gateway.client() as client, client.request(method, path) as response:
         assert response.status == 404
-        assert (await response.json(content_type=None))["detail"] == WORDS
+        assert (await response.json(content_type=None))["detail"] == DETAILS
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ async def test_every_route_answers_a_failed_call_so(
 async def test_an_upload_hears_what_is_exhausted(
     gateway: Gateway, moment: str, trailing: tuple[tuple[str, str], ...], status: int
 ) -> None:
-    setattr(gateway.queue, moment, (grpc.StatusCode.RESOURCE_EXHAUSTED, WORDS, trailing))
+    setattr(gateway.queue, moment, (grpc.StatusCode.RESOURCE_EXHAUSTED, DETAILS, trailing))
     async with gateway.client() as client, upload(client) as response:
         assert response.status == status
         assert ("Retry-After" in response.headers) == (status == 429)
-        assert (await response.json(content_type=None))["detail"] == WORDS
+        assert (await response.json(content_type=None))["detail"] == DETAILS
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

@@ -51,7 +51,7 @@ async def test_without_title_the_file_name_is_the_title(
 
 
 @pytest.mark.parametrize(
-    ("parts", "error", "words"),
+    ("parts", "error", "message"),
     [
         ([], InvalidRequest, "no part `file`"),
         ([part("title", b"Holiday")], InvalidRequest, "no part `file`"),
@@ -72,9 +72,9 @@ async def test_without_title_the_file_name_is_the_title(
     ],
 )
 async def test_another_form_is_refused_and_says_why(
-    parts: list[bytes], error: type[RequestError], words: str
+    parts: list[bytes], error: type[RequestError], message: str
 ) -> None:
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         await read(*parts)
 
 

@@ -49,6 +49,15 @@ def test_all_together_get_no_more_than_all(listener: Listener) -> None:
     assert listener.dropped_by == "max_connections"
 
 
+def test_what_is_closed_makes_room_for_another_address(listener: Listener) -> None:
+    first, *_ = [listener.come(host) for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3")]
+    assert first
+    assert listener.come("192.0.2.4") is None
+    first.close()
+    assert listener.come("192.0.2.4")
+    assert listener.come("192.0.2.5") is None
+
+
 def test_a_client_with_a_network_of_its_own_is_one_address(listener: Listener) -> None:
     assert listener.come("2001:db8:0:1::1")
     assert listener.come("2001:db8:0:1:ffff::2")

@@ -19,6 +19,8 @@ def test_allows_what_the_table_names() -> None:
         ("spiffe://video-demo.test/gateway", "Delete", "no rule names this action"),
         ("spiffe://other.test/gateway", "Upload", "only peers of video-demo.test are served"),
         ("spiffe://video-demo.test/client/gateway", "Upload", "allowed: gateway"),
+        ("spiffe://video-demo.test/gateway/more", "Upload", "allowed: gateway"),
+        ("spiffe://video-demo.test/gate", "Upload", "allowed: gateway"),
     ],
 )
 def test_denies_everything_else_and_knows_the_rule(who: str, action: str, rule: str) -> None:

@@ -13,6 +13,7 @@ from mtls import (
     Role,
     add_mtls_port,
     mtls_channel,
+    rehearsal,
     watch_identity,
 )
 from mtls.http_listener import accepting
@@ -190,3 +191,15 @@ async def test_an_older_list_is_refused_as_a_renewal(tmp_path: Path, authority: 
     async with watch_identity(tmp_path, *Role, observer=events, poll_seconds=0.02):
         (tmp_path / "revoked.crl").write_bytes(older)
         assert "holds an older list" in await events.next()
+
+
+def test_a_handshake_that_does_not_end_is_refused(
+    tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one round the two hellos are said, and nothing has been verified."""
+    write_identity(tmp_path, authority.issue(GATEWAY), authority.ca_pem)
+    identity = load_identity(tmp_path, roles=frozenset(Role))
+    rehearse_http_server(identity)
+    monkeypatch.setattr(rehearsal, "_ROUNDS", 1)
+    with pytest.raises(IdentityError, match="does not come to an end"):
+        rehearse_http_server(identity)

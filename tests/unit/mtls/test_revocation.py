@@ -1,5 +1,6 @@
 """Revocation lists as they lie in a folder, and what they say of a peer."""
 
+import base64
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
@@ -62,6 +63,40 @@ def test_lasts_as_long_as_the_list_that_ends_first(authority: Authority) -> None
 def test_refuses_what_is_no_list(content: bytes) -> None:
     with pytest.raises(RevocationError):
         Revocations.parse(content)
+
+
+def without_next_update(pem: bytes) -> bytes:
+    """Take out of a list when the next one is due: the signature is not looked at here."""
+    crl = x509.load_pem_x509_crl(pem)
+    assert crl.next_update_utc
+    due = b"\x17\x0d" + f"{crl.next_update_utc:%y%m%d%H%M%SZ}".encode()  # UTCTime, 13 bytes
+    der = crl.public_bytes(Encoding.DER)
+    assert der.count(due) == 1
+
+    def begin_of(at: int) -> int:  # of a sequence's content (X.690, section 8.1.3)
+        return at + 2 + (der[at + 1] & 0x7F if der[at + 1] & 0x80 else 0)
+
+    def sequence(content: bytes) -> bytes:
+        length = len(content).to_bytes(1 if len(content) < 256 else 2)  # of the lists here: > 127
+        return bytes([0x30, 0x80 | len(length)]) + length + content
+
+    signed_at = begin_of(0)
+    signed = crl.tbs_certlist_bytes
+    rest = der[signed_at + len(signed) :]
+    shorter = sequence(signed[begin_of(signed_at) - signed_at :].replace(due, b""))
+    encoded = base64.encodebytes(sequence(shorter + rest))
+    return b"-----BEGIN X509 CRL-----\n%b-----END X509 CRL-----\n" % encoded
+
+
+def test_refuses_a_list_without_an_end(authority: Authority) -> None:
+    """RFC 5280, section 5.1.2.5, requires one; the twin is the list that it was made of."""
+    with_end = authority.crl()
+    Revocations.parse(with_end)
+    endless = without_next_update(with_end)
+    assert x509.load_pem_x509_crl(endless).next_update_utc is None
+    for lists in (endless, with_end + endless):
+        with pytest.raises(RevocationError, match="with a next update"):
+            Revocations.parse(lists)
 
 
 def test_refuses_a_list_that_is_cut_off(authority: Authority, tmp_path: Path) -> None:

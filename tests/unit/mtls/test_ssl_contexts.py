@@ -11,9 +11,11 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from mtls import Identity, IdentitySource, Role, add_mtls_port
+from mtls.certificates import OP_NO_RX_CERTIFICATE_COMPRESSION
 from mtls.grpc_client import channel_credentials
 from mtls.identity import load_identity
 from mtls.ssl_contexts import client_context, pem_path, server_context
@@ -197,6 +199,43 @@ def test_a_peer_of_another_ca_is_refused(ends: Ends) -> None:
         verdict(client_context(client), server_context(ends.server)),
     ):
         assert "CERTIFICATE_VERIFY_FAILED" in refused
+
+
+def test_the_cas_of_the_system_are_not_trusted(
+    ends: Ends, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A context that asks for them trusts this one (SSL_CERT_FILE); ours does not."""
+    system = Authority.create(IDENTITIES)
+    (tmp_path / "system.crt").write_bytes(system.ca_pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "system.crt"))
+
+    def of_system(identity: Identity, name: str) -> Identity:  # it trusts our CA
+        issued = system.issue(identity_named(name))
+        return replace(identity, chain_pem=issued.chain_pem, key_pem=issued.key_pem)
+
+    # Without lists: that the system's CA has none is no reason.
+    server, client = (replace(each, revocations=None) for each in (ends.server, ends.client))
+    strange_server, strange_client = of_system(server, "gateway"), of_system(client, "probe")
+    for asks in (False, True):
+        ours = client_context(client), server_context(server)
+        if asks:
+            for context in ours:
+                context.set_default_verify_paths()
+        assert (verdict(ours[0], server_context(strange_server)) == "") is asks
+        assert (verdict(client_context(strange_client), ours[1]) == "") is asks
+
+
+def test_http_1_1_is_agreed_upon(ends: Ends) -> None:
+    error, end = shake_hands(client_context(ends.client), server_context(ends.server))
+    assert (error, end.selected_alpn_protocol()) == ("", "http/1.1")
+    both = client_context(ends.client, protocols=("h2", "http/1.1"))
+    assert shake_hands(both, server_context(ends.server))[1].selected_alpn_protocol() == "http/1.1"
+
+
+def test_no_certificate_is_asked_for_compressed(ends: Ends) -> None:
+    """OpenSSL 3.0 knows no compression: tests/mtls sees with 3.5 what is in the handshake."""
+    for context in (client_context(ends.client), server_context(ends.server)):
+        assert context.options & OP_NO_RX_CERTIFICATE_COMPRESSION
 
 
 def test_nothing_older_than_tls_1_3(ends: Ends) -> None:

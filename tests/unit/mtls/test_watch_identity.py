@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from mtls import Observer, Role, identity_source
-from mtls.identity import Identity, load_identity
+from mtls.identity import Identity, IdentityError, load_identity
 from mtls.identity_source import watch_identity
 
 import pytest
@@ -200,3 +200,57 @@ async def test_a_subscriber_that_fails_does_not_end_the_watch(
             await events.until(renewal(renewed))
     failure = "A subscriber of the identity failed: ZeroDivisionError"
     assert [event for event in events.events if ":" in event] == [failure] * 2
+
+
+@pytest.mark.parametrize(
+    ("case", "advice"),
+    [
+        ("another name", "put its own certificate back"),
+        ("no lists", "lists have gone"),
+        ("older lists", "holds an older list"),
+    ],
+)
+async def test_a_renewal_that_takes_something_away_is_refused(
+    folder: Path, authority: Authority, case: str, advice: str
+) -> None:
+    """The twin has a new certificate, the same name, and the same lists."""
+    errors: list[str] = []
+
+    class Refused(Events):
+        def identity_refused(self, current: Identity, error: str) -> None:
+            errors.append(error)
+            super().identity_refused(current, error)
+
+    older, newer = (authority.crl(number=number) for number in (1, 2))
+    issued = authority.issue(GATEWAY)
+    write_identity(folder, issued, authority.ca_pem, crl_pem=newer)
+    events = Refused()
+    watching = watch_identity(
+        folder, *Role, observer=events, poll_seconds=SOON, require_revocation_lists=False
+    )
+    async with watching as source:
+        match case:
+            case "another name":
+                issued = authority.issue(GATEWAY, uris=["spiffe://video-demo.test/another"])
+                write_identity(folder, issued, authority.ca_pem, crl_pem=newer)
+            case "no lists":
+                (folder / "revoked.crl").unlink()
+            case _:
+                write_identity(folder, issued, authority.ca_pem, crl_pem=older)
+        await events.until("refused")
+        assert advice in errors[-1]
+        assert source.current.spiffe_id.path == GATEWAY.name
+        renewed = authority.issue(GATEWAY)
+        write_identity(folder, renewed, authority.ca_pem, crl_pem=newer)
+        await events.until(renewal(renewed))
+
+
+async def test_missing_lists_are_refused_unless_it_is_said_that_there_are_none(
+    folder: Path,
+) -> None:
+    (folder / "revoked.crl").unlink()
+    with pytest.raises(IdentityError, match="revocation lists are required"):
+        async with watch_identity(folder, *Role):
+            pass
+    async with watch_identity(folder, *Role, require_revocation_lists=False) as source:
+        assert source.current.revocations is None

@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
+from demo_identities import IDENTITIES
+from pki import authority as authority_module
 from pki.authority import Authority
 from tests.needs import require_program
 from tests.unit.pki.verifiers import (
@@ -96,3 +99,31 @@ def test_accepts_the_gateway_and_no_name_that_the_issuing_ca_may_not_sign(
     with https_server(tmp_path, good) as server, opened(command, tmp_path, server):
         while server.outcome() != "request":
             pass  # a connection that was made in advance
+
+
+@pytest.mark.parametrize("browser", [chromium, firefox])
+def test_refuses_an_issuing_ca_with_a_constraint_on_uris(
+    browser: Browser, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So ours has none: the twin is ours, with the same names."""
+
+    def with_uri(dns_names: tuple[str, ...]) -> x509.NameConstraints:
+        uri = x509.UniformResourceIdentifier("video-demo.test")
+        return x509.NameConstraints([*map(x509.DNSName, dns_names), uri], None)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(authority_module, "name_constraints", with_uri)
+        constrained = Authority.create(IDENTITIES)
+    for folder, issuer in (("constrained", constrained), ("ours", authority)):
+        command = browser(tmp_path / folder, issuer.ca_pem)
+        leaf = leaf_of_gateway(issuer)
+        with (
+            https_server(tmp_path / folder, leaf) as server,
+            opened(command, tmp_path / folder, server),
+        ):
+            if issuer is authority:
+                while server.outcome() != "request":
+                    pass  # a connection that was made in advance
+            else:
+                assert server.outcome() != "request"  # an alert, or the end of the connection
+                assert "request" not in server.outcomes.queue

@@ -65,7 +65,8 @@ def test_makes_these_files_and_no_others(certs: Path) -> None:
     }
     identities = {f"{identity.name}/{file}" for identity in IDENTITIES for file in IDENTITY_FILES}
     files = {str(path.relative_to(certs)) for path in certs.rglob("*") if path.is_file()}
-    assert files == ca | identities
+    copies = {f"published/{identity.name}.crt" for identity in IDENTITIES}
+    assert files == ca | identities | copies
 
 
 def test_a_file_with_a_key_is_open_to_its_owner_alone(certs: Path) -> None:
@@ -141,7 +142,8 @@ def test_what_is_wrong_is_issued_again_and_nothing_else(certs: Path) -> None:
     before = state(certs)
     outcome = bootstrap(certs, Options(IDENTITIES))
     files = {certs / "gateway" / file for file in IDENTITY_FILES}
-    assert changed(before, state(certs)) == files | {certs / "ca" / "issued.json"}
+    more = {certs / "ca" / "issued.json", certs / "published" / "gateway.crt"}
+    assert changed(before, state(certs)) == files | more
     assert len(outcome.changes) == 1
     assert outcome.changes[0].startswith("gateway: issued again, valid until ")
     assert outcome.changes[0].endswith(", because less than a third of its life is left")

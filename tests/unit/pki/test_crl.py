@@ -60,13 +60,13 @@ def test_openssl_refuses_who_is_listed_and_nobody_else(
 ) -> None:
     issued, other = typed_authority.issue(GATEWAY), typed_authority.issue(GATEWAY)
     ca_pem, serial = typed_authority.ca_pem, issued.certificate.serial_number
-    for listed, words in (
+    for listed, message in (
         ([], ""),
         ([Revoked(other.certificate.serial_number)], ""),
         ([Revoked(serial)], "certificate revoked"),
     ):
         write_identity(tmp_path, issued, ca_pem, crl_pem=typed_authority.crl(listed))
-        assert (words in openssl_says(tmp_path)) if words else not openssl_says(tmp_path)
+        assert (message in openssl_says(tmp_path)) if message else not openssl_says(tmp_path)
     write_identity(
         tmp_path,
         issued,

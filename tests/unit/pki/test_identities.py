@@ -106,7 +106,7 @@ def test_names_are_signed_as_long_as_they_may_be(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "words"),
+    ("old", "new", "message"),
     [
         ('trust_domain = "greeter.test"', "", "trust_domain is missing"),
         ('"greeter.test"', '"Greeter.test"', "trust_domain is 'Greeter.test'; it must be a name"),
@@ -153,14 +153,14 @@ def test_names_are_signed_as_long_as_they_may_be(tmp_path: Path) -> None:
         ('use = ["client"]', 'use = ["client"', "(at line"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path: Path, old: str, new: str, words: str) -> None:
+def test_what_is_wrong_is_said(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert load(tmp_path, GREETER)
     assert old in GREETER
-    assert words in complaint(tmp_path, GREETER.replace(old, new))
+    assert message in complaint(tmp_path, GREETER.replace(old, new))
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         (b"", "identity is missing"),
         (b"\xff", "invalid start byte"),
@@ -172,9 +172,9 @@ def test_what_is_wrong_is_said(tmp_path: Path, old: str, new: str, words: str) -
     ],
 )
 def test_any_other_content_is_an_error_and_not_a_crash(
-    tmp_path: Path, content: bytes, words: str
+    tmp_path: Path, content: bytes, message: str
 ) -> None:
-    assert words in complaint(tmp_path, content)
+    assert message in complaint(tmp_path, content)
 
 
 def test_there_may_be_a_hundred(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pki import impostors
 from pki.bootstrap import bootstrap
 from pki.crl import parse_crls, revoked_in
 from pki.impostors import MAKERS
-from pki.layout import CHAIN
+from pki.layout import CA_FOLDER, CHAIN, ISSUING_CERTIFICATE
 from pki.pem import parse_certificates, parse_key
 from pki.revoke import revoke
 from pki.run import Options
@@ -130,8 +130,13 @@ def test_a_new_issuing_ca_makes_them_again(tmp_path: Path) -> None:
     bootstrap(tmp_path, OPTIONS)
     replaced = replace(OPTIONS, new_issuing_ca=True, load_time=dt.timedelta(0))
     bootstrap(tmp_path, replaced)
-    assert is_issued_by(leaves(tmp_path)["not-allowed"], issuing_ca(tmp_path))
-    assert is_issued_by(leaves(tmp_path)["revoked"], issuing_ca(tmp_path))
+    newest = tmp_path / CA_FOLDER / "2" / ISSUING_CERTIFICATE.name
+    (ca,) = parse_certificates(newest.read_bytes())
+    before = leaves(tmp_path)
+    assert is_issued_by(before["not-allowed"], ca)
+    assert is_issued_by(before["revoked"], ca)
+    assert bootstrap(tmp_path, OPTIONS).changes == ()
+    assert leaves(tmp_path) == before
 
 
 def test_the_valid_one_can_be_revoked_by_its_name_and_another_is_made(tmp_path: Path) -> None:

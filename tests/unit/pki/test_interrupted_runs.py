@@ -27,10 +27,11 @@ from pki.store import locked
 from tests.unit.pki.verifiers import handshake
 
 TIMEOUT = 60  # seconds
-FILES = 6 + 5 * len(IDENTITIES)
+FILES = 6 + 6 * len(IDENTITIES)
 # What a first run renames: a file and its folder for the root's key, three and theirs for the CA,
-# the record, the lists, and five files for each identity. A fresh start moves two folders away.
-RENAMES = 2 + 4 + 2 + 5 * len(IDENTITIES)
+# the record, the lists, and for each identity five files and a copy. A fresh start moves two
+# folders away.
+RENAMES = 2 + 4 + 2 + 6 * len(IDENTITIES)
 
 # Nothing in the folder changes but by a rename, so a process that dies before each of them in turn
 # has died at every moment that matters.
@@ -134,7 +135,7 @@ def test_a_process_may_be_killed(tmp_path: Path, count: int, environment: dict[s
 # folders at its end.
 STAGE_RENAMES = {
     Stage.TRUST: 6 + 1 + 2 * len(IDENTITIES) + 1,
-    Stage.ISSUE: 1 + 1 + 5 * len(IDENTITIES) + 1,
+    Stage.ISSUE: 1 + 1 + 6 * len(IDENTITIES) + 1,
     Stage.DROP: 1 + 1 + 2 * len(IDENTITIES) + 2,
 }
 AT_ONCE = dt.timedelta(0)

@@ -290,7 +290,7 @@ def test_a_lost_key_without_the_roots_is_said(certs: Path, away: Path) -> None:
     assert (certs / "ca" / "1").exists()
 
 
-RENAMES = 1 + 1 + 2 * len(IDENTITIES) + 4 + 1 + 5
+RENAMES = 1 + 1 + 2 * len(IDENTITIES) + 4 + 1 + 6
 
 
 @pytest.mark.parametrize("count", range(RENAMES))

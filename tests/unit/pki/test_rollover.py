@@ -236,7 +236,7 @@ def swap_the_key(certs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stages", "spoil", "words"),
+    ("stages", "spoil", "message"),
     [
         (1, forget_new_root, "gateway: does not hold the present roots and revocation lists"),
         (1, lose_a_list, "gateway: does not hold the present roots and revocation lists"),
@@ -247,14 +247,14 @@ def swap_the_key(certs: Path) -> None:
     ],
 )
 def test_a_stage_is_refused_while_anything_of_the_last_one_is_missing(
-    certs: Path, stages: int, spoil: Callable[[Path], None], words: str
+    certs: Path, stages: int, spoil: Callable[[Path], None], message: str
 ) -> None:
     for stage in list(Stage)[:stages]:
         step(certs, stage)
     following = look(certs).next
     spoil(certs)
     (obstacle,) = look(certs).obstacles
-    assert words in obstacle
+    assert message in obstacle
     with pytest.raises(StageNotAllowed, match=f"Stage {following} is not allowed yet: gateway: "):
         step(certs, following)
     bootstrap(certs, Options(IDENTITIES))

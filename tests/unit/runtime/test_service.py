@@ -1,4 +1,4 @@
-"""How a service starts and ends, by its exit code and its last words."""
+"""How a service starts and ends, by its exit code and its last line."""
 
 import json
 import os

@@ -90,8 +90,8 @@ async def test_it_works_for_its_queue_over_mutual_tls(
     async with started(variables) as process:
         await queue.completed("hello")
         process.send_signal(signal.SIGTERM)
-        exit_code, words = await ended(process)
-    assert exit_code == 0, words
+        exit_code, stderr = await ended(process)
+    assert exit_code == 0, stderr
     assert [published.content for published in queue.published] == [b"HELLO"]
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(landlock_version() == 0, reason="this kernel has
 
 
 def run(root: Path, program: str) -> str:
-    """Run the program; return its last words, or nothing if it has done what it wanted."""
+    """Run the program; return what it wrote last, or nothing if it has done what it wanted."""
     folders = [root / name for name in ("writable", "readable", "other")]
     for folder in folders:
         folder.mkdir(parents=True)

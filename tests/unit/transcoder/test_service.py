@@ -50,12 +50,12 @@ async def started(variables: Mapping[str, str], *program: str) -> AsyncIterator[
 async def ended(process: Process) -> tuple[int | None, str]:
     """Return the exit code and what was written."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        _, words = await process.communicate()
-    return process.returncode, words.decode()
+        _, stderr = await process.communicate()
+    return process.returncode, stderr.decode()
 
 
-def events_in(words: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in words.splitlines()]
+def events_in(stderr: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stderr.splitlines()]
 
 
 def clip(path: Path, **features: Any) -> bytes:
@@ -73,13 +73,13 @@ async def test_a_video_becomes_renditions_and_a_thumbnail(
         await queue.completed("clip")
         await queue.came(Call("ClaimVideo"), times=2)
         process.send_signal(signal.SIGTERM)
-        exit_code, words = await ended(process)
+        exit_code, stderr = await ended(process)
     assert exit_code == 0
     names = [published.metadata.name for published in queue.published]
     assert names == ["720p", "360p", "thumbnail"]
     assert queue.published[0].content[4:8] == b"ftyp"
     assert queue.published[-1].content.startswith(b"\xff\xd8")
-    assert [event["event"] for event in events_in(words)] == [
+    assert [event["event"] for event in events_in(stderr)] == [
         "identity.loaded",
         "sandbox.ready",
         "worker.started",
@@ -127,9 +127,9 @@ async def test_a_stop_in_the_middle_of_a_video_leaves_no_process_and_no_file(
         )
         process.send_signal(signal.SIGTERM)
         # The process that transcodes has inherited no standard error, or this would wait for it.
-        exit_code, words = await ended(process)
+        exit_code, stderr = await ended(process)
     assert exit_code == 0
-    assert events_in(words)[-1]["event"] == "worker.stopped"
+    assert events_in(stderr)[-1]["event"] == "worker.stopped"
     assert not names_in(tmp_path / "work")
     assert queue.reports("long") == ["PROCESSING"]
 
@@ -168,9 +168,9 @@ async def test_a_setting_that_is_wrong_ends_it_with_words_that_say_so(
     variables: dict[str, str], name: str, value: str, exit_code: int
 ) -> None:
     async with started(variables | {name: value}) as process:
-        code, words = await ended(process)
+        code, stderr = await ended(process)
     assert code == exit_code
-    assert (value or name) in words
+    assert (value or name) in stderr
 
 
 WITHOUT_LANDLOCK = """
@@ -192,9 +192,9 @@ async def test_without_landlock_it_does_not_start_and_says_what_to_do(
     variables: dict[str, str], queue: FakeQueue
 ) -> None:
     async with started(variables, "-c", WITHOUT_LANDLOCK) as process:
-        code, words = await ended(process)
+        code, stderr = await ended(process)
     assert code == 1
-    _loaded, event = events_in(words)
+    _loaded, event = events_in(stderr)
     assert event["event"] == "worker.cannot_start"
     assert "Landlock: none" in event["reason"]
     assert "TRANSCODER_LET_VIDEOS_READ_THE_KEY=yes" in event["reason"]
@@ -210,8 +210,8 @@ async def test_without_landlock_it_starts_if_it_is_told_to_and_still_filters_cal
     async with started(variables, "-c", WITHOUT_LANDLOCK) as process:
         await queue.completed("clip")
         process.send_signal(signal.SIGTERM)
-        _, words = await ended(process)
-    [missing] = [it for it in events_in(words) if it["event"] == "sandbox.missing"]
+        _, stderr = await ended(process)
+    [missing] = [it for it in events_in(stderr) if it["event"] == "sandbox.missing"]
     assert (missing["landlock"], missing["seccomp"]) == (0, True)
 
 

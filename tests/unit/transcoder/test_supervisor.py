@@ -86,7 +86,7 @@ async def test_progress_grows_from_0_to_100(video: Path, made: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "error", "words"),
+    ("number", "error", "message"),
     [
         (signal.SIGSEGV, Crashed, "broke down"),
         (signal.SIGABRT, Crashed, "broke down"),
@@ -95,15 +95,15 @@ async def test_progress_grows_from_0_to_100(video: Path, made: Path) -> None:
     ],
 )
 async def test_a_signal_that_ends_the_process_fails_the_video(
-    video: Path, made: Path, number: int, error: type[MediaError], words: str
+    video: Path, made: Path, number: int, error: type[MediaError], message: str
 ) -> None:
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         await run_job(JOB, video, made, LIMITS, once(lambda: os.kill(child(), number)))
     assert is_gone(made)
 
 
 @pytest.mark.parametrize(
-    ("limits", "error", "words"),
+    ("limits", "error", "message"),
     [
         (replace(LIMITS, cpu_seconds=1), TooMuchWork, "computing time"),
         (replace(LIMITS, memory_bytes=50 * MEGABYTE), TooMuchMemory, "more memory"),
@@ -114,9 +114,9 @@ async def test_a_signal_that_ends_the_process_fails_the_video(
     ],
 )
 async def test_a_limit_fails_the_video(
-    video: Path, made: Path, limits: Limits, error: type[MediaError], words: str
+    video: Path, made: Path, limits: Limits, error: type[MediaError], message: str
 ) -> None:
-    with pytest.raises(error, match=words):
+    with pytest.raises(error, match=message):
         await run_job(JOB, video, made, limits, lambda _: None)
     assert is_gone(made)
 

@@ -33,7 +33,7 @@ def test_a_rendition_within_the_rules_is_taken(said: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("said", "message"),
     [
         ({"name": ""}, "name"),
         ({"name": "x" * 33}, "name"),
@@ -49,8 +49,8 @@ def test_a_rendition_within_the_rules_is_taken(said: dict[str, Any]) -> None:
         ({"content_type": "image/jpeg", "duration_ms": 1}, "milliseconds"),
     ],
 )
-def test_another_rendition_is_refused(said: dict[str, Any], words: str) -> None:
-    with pytest.raises(InvalidRequest, match=words):
+def test_another_rendition_is_refused(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
         RenditionMetadata.checked(**GOOD | said)
 
 

@@ -140,7 +140,7 @@ async def test_an_invented_page_token_is_refused(gateway: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("messages", "words"),
+    ("messages", "message"),
     [
         ([], "first message of an upload carries the metadata"),
         (parts(b"x")[1:], "first message of an upload carries the metadata"),
@@ -155,12 +155,12 @@ async def test_an_invented_page_token_is_refused(gateway: Any) -> None:
     ],
 )
 async def test_an_upload_that_breaks_the_contract_is_refused(
-    gateway: Any, settings: Settings, messages: list[api.UploadRequest], words: str
+    gateway: Any, settings: Settings, messages: list[api.UploadRequest], message: str
 ) -> None:
     call = await send(gateway.Upload(metadata=FOR_OWNER), messages)
     code, details = await failure(call)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert words in details
+    assert message in details
     assert files_in(settings.data) == []
 
 
@@ -631,7 +631,7 @@ async def test_a_range_of_a_rendition_is_downloaded(gateway: Any, transcoder: An
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("said", "message"),
     [
         ({"name": ""}, "name"),
         ({"name": "../x"}, "name"),
@@ -641,14 +641,14 @@ async def test_a_range_of_a_rendition_is_downloaded(gateway: Any, transcoder: An
     ],
 )
 async def test_a_rendition_that_breaks_the_rules_is_refused_before_its_first_byte(
-    gateway: Any, transcoder: Any, said: dict[str, Any], words: str
+    gateway: Any, transcoder: Any, said: dict[str, Any], message: str
 ) -> None:
     await upload(gateway, b"x")
     call = transcoder.PublishRendition()
     await call.write(rendition_parts((await claim(transcoder)).lease, **said)[0])
     code, details = await failure(call)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
-    assert words in details
+    assert message in details
 
 
 async def test_a_rendition_without_its_end_is_not_stored(

@@ -160,14 +160,15 @@ class View {
     const shown = answer?.rows ? answer : answer?.before;
     const row = shown?.rows?.find(({ identity }) => shortName(identity) === name);
     const cell = row?.cells.find((each) => each.method === method);
+    this.panel.hidden = !cell;
+    if (cell) this.panel.replaceChildren(...this.explain(server, row, cell, shown));
     for (const button of this.root.querySelectorAll(".ac-cell")) {
       const isOpen = Boolean(cell) && button.dataset.server === server && button.dataset.identity === row.identity && button.dataset.method === method;
       button.setAttribute("aria-pressed", String(isOpen));
-      if (isOpen) this.rove(button);
+      if (!isOpen) continue;
+      this.rove(button);
+      button.scrollIntoView({ block: "nearest" });
     }
-    this.panel.hidden = !cell;
-    this.root.classList.toggle("open", Boolean(cell));
-    if (cell) this.panel.replaceChildren(...this.explain(server, row, cell, shown));
   }
 
   explain(server, row, cell, shown) {
@@ -225,7 +226,7 @@ function howKnown(cell, name, place) {
 }
 
 function legend() {
-  const sample = (how, allowed) => h("span", { class: `ac-cell ac-sample ${how} ${allowed ? "allowed" : "denied"}`, "aria-hidden": "true" }, allowed ? "✓" : "–");
+  const sample = (how, allowed) => h("span", { class: `ac-sample ${how} ${allowed ? "allowed" : "denied"}`, "aria-hidden": "true" }, allowed ? "✓" : "–");
   const entry = (how, text) => h("li", {}, sample(how, true), sample(how, false), h("span", {}, h("strong", {}, HOW[how]), ` ${text}`));
   return h("ul", { class: "ac-legend small" },
     entry("called", "by this console, on the wire"),
@@ -235,18 +236,20 @@ function legend() {
 
 /** Methods by their service, each in the order in which the server names them. */
 function groupsOf(server, methods) {
-  const groups = new Map();
+  const groups = new Map(server === "gateway" ? GROUPS.map((name) => [name, []]) : []);
   for (const method of methods) {
     const name = server === "gateway" ? routeGroup(method) : method.split("/")[1].split(".").at(-1);
     groups.set(name, [...(groups.get(name) ?? []), method]);
   }
-  return [...groups].map(([name, own]) => ({ name, methods: own }));
+  return [...groups].filter(([, own]) => own.length).map(([name, own]) => ({ name, methods: own }));
 }
+
+const GROUPS = ["read videos", "change them", "about itself", "audit"];
 
 function routeGroup(method) {
   const [verb, path] = method.split(" ");
   if (path.startsWith("/videos")) return verb === "GET" ? "read videos" : "change them";
-  return path.startsWith("/audit") ? "audit" : "itself";
+  return path.startsWith("/audit") ? "audit" : "about itself";
 }
 
 function labelOf(method) {

@@ -71,7 +71,9 @@ def test_a_denied_call_is_told_with_its_rule_and_the_callers_certificate() -> No
 def test_a_caller_without_a_name_is_known_by_its_certificate() -> None:
     audit = Audit()
     leaf = Authority.create(IDENTITIES).issue(identity_named("probe"), uris=[]).certificate
-    audit.denied("grpc", "/a", PeerError("It names nobody.", leaf))
+    nameless = PeerError("It names nobody.")
+    nameless.certificate = leaf
+    audit.denied("grpc", "/a", nameless)
     (entry,) = audit.refusals()
     assert (entry.reason, entry.identity) == ("no_identity", "")
     assert entry.serial == f"{leaf.serial_number:x}"
