@@ -138,7 +138,7 @@ def test_shows_a_certificate_that_we_refuse(running: Running) -> None:
 
 
 def test_saves_a_refusal_of_ours_and_its_twin(running: Running, tmp_path: Path) -> None:
-    """Dialled by its address, which is not in its certificate: we refuse, and say so in an alert."""
+    """Dialled by its address, which is not in its certificate: we refuse, and send an alert."""
     stack, queue, _ = running
     port = queue.address.rpartition(":")[2]
     drawn = {}
