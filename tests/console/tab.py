@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page
 from playwright.sync_api import Error as PlaywrightError
 
 MILLISECONDS: Final = 20_000
-# Chromium breaks off what is under way when an interface of the machine comes or goes, as with every
+# Chromium breaks off what is under way when an interface of the machine comes or goes, as with each
 # container that other tests start.
 _NETWORK_CHANGED: Final = "ERR_NETWORK_CHANGED"
 _ATTEMPTS: Final = 3
@@ -50,7 +50,7 @@ def _load(page: Page, url: str) -> None:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             page.goto(url)
-            page.wait_for_selector("main h1")
+            page.wait_for_selector("h1")
         except PlaywrightError:
             if attempt == _ATTEMPTS:
                 raise
