@@ -230,9 +230,12 @@ def converse_over(
     with_secrets: bool = False,
     session: ssl.SSLSession | None = None,
 ) -> Attempt:
-    """Hold the conversation over a connection that is there; `session` is one to resume."""
+    """Hold the conversation over a connection that is there; `session` is one to resume.
+
+    With secrets it is recorded to the last byte that came, and not only to the answer.
+    """
     record = Attempt(target)
-    conversation = _Conversation(record, connection, context, time.monotonic(), timeout)
+    conversation = _Conversation(record, connection, context, timeout, is_recorded=with_secrets)
     watch(context, conversation.seconds, record.messages.append)
     context.set_alpn_protocols(list(question.alpn))
     with keylog(context, record.secrets) if with_secrets else nullcontext():
@@ -255,14 +258,16 @@ class _Conversation:
         record: Attempt,
         connection: socket.socket,
         context: ssl.SSLContext,
-        begin: float,
         timeout: float,
+        *,
+        is_recorded: bool,
     ) -> None:
+        self._is_recorded = is_recorded  # to the last byte that has come
         self._record = record
         self._socket = connection
         self._context = context
-        self._begin = begin
-        self._deadline = begin + timeout
+        self._begin = time.monotonic()
+        self._deadline = self._begin + timeout
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._received = 0
 
@@ -286,7 +291,8 @@ class _Conversation:
                 self._tls.write(text)
                 self._note(Direction.SENT, text)
                 self._listen(self._deadline, question.is_answered)
-            self._take_the_rest()
+            if self._is_recorded:
+                self._take_the_rest()
         finally:
             self._flush()  # the alert that OpenSSL wrote, too
             if self._record.is_finished:  # in TLS 1.3 the session comes after the handshake

@@ -44,8 +44,12 @@ def shown(console: Console, server: str, client: str = "console", session: str =
 
 
 def said(picture: Shown) -> list[tuple[int, str, str]]:
-    found = [(each["step"], each["sender"], each["name"]) for each in picture["messages"]]
-    return [each for each in found if each[2] != "ChangeCipherSpec"]
+    """Leave out what means nothing, and the close_notify that may come behind the answer."""
+    return [
+        (each["step"], each["sender"], each["name"])
+        for each in picture["messages"]
+        if each["name"] not in {"ChangeCipherSpec", "Alert"} or each["is_failure"]
+    ]
 
 
 def leaf_of(picture: Shown, sender: str) -> Shown:

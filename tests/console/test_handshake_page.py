@@ -36,7 +36,7 @@ def form(shown: dict[str, Any]) -> dict[str, Any]:
     said = [
         (each["step"], each["sender"], each["name"], each["is_encrypted"], each["proves"])
         for each in shown["messages"]
-        if each["name"] != "ChangeCipherSpec"
+        if each["name"] not in {"ChangeCipherSpec", "Alert"}
     ]
     return {
         "messages": [each for each, _ in groupby(said)],  # an answer may come in several pieces

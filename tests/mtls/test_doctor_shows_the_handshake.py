@@ -1,7 +1,9 @@
 """A handshake as it happened: every message, in its step of the textbook picture."""
 
 import io
+import json
 import re
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -11,6 +13,8 @@ from typing import Any, Final
 import pytest
 
 from doctor.command_line import main
+from doctor.picture import picture
+from doctor.recording import from_json
 from local_stack import ROOT as REPOSITORY
 from local_stack import Service, Stack
 from tests.mtls.foreign_servers import openssl_server
@@ -133,6 +137,30 @@ def test_shows_a_certificate_that_we_refuse(running: Running) -> None:
     assert outcomes(shown)[3:6] == ["not reached"] * 3
 
 
+def test_saves_a_refusal_of_ours_and_its_twin(running: Running, tmp_path: Path) -> None:
+    """Dialled by its address, which is not in its certificate: we refuse, and send an alert."""
+    stack, queue, _ = running
+    port = queue.address.rpartition(":")[2]
+    drawn = {}
+    for host in ("localhost", "127.0.0.1"):
+        path = tmp_path / f"{host}.json"
+        handshake(f"{host}:{port}", "--identity", stack.certs / "probe", "--grpc", "--save", path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        drawn[host] = picture(from_json(json.loads(path.read_text())))
+    accepted, refused = drawn.values()
+    assert accepted["outcome"]["is_accepted"]
+    assert (accepted["client"], accepted["server"]) == ("probe", "video-queue")
+    assert not any(message["is_failure"] for message in accepted["messages"])
+    outcome, last = refused["outcome"], refused["messages"][-1]
+    assert (outcome["is_accepted"], outcome["by"], outcome["step"]) == (False, "client", 3)
+    assert outcome["text"].startswith("IP address mismatch")
+    assert (last["step"], last["sender"], last["name"]) == (3, "client", "Alert")
+    assert last["is_failure"]
+    assert last["is_encrypted"]
+    assert [step["is_reached"] for step in refused["steps"]] == [True] * 3 + [False] * 4
+    assert [card["sender"] for card in refused["certificates"]] == ["server"] * 2
+
+
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     """A server, a client, and a client whose certificate has expired."""
@@ -218,7 +246,9 @@ def excerpt(text: str) -> list[str]:
         detail = line.removeprefix(" " * 26)
         if "ChangeCipherSpec" in line or (detail != line and not detail.startswith(SHOWN_DETAILS)):
             continue  # OpenSSL 3.5 reports one ChangeCipherSpec more than 3.0
-        kept.append(re.sub(r"[\d.]+ (ms|bytes)", r"\1", " ".join(line.split())))
+        said = re.sub(r"[\d.]+ (ms|bytes)", r"\1", " ".join(line.split()))
+        if kept[-1:] != [said]:  # an answer may come in one piece or in two
+            kept.append(said)
     return kept
 
 

@@ -24,15 +24,12 @@ def test_every_record_is_opened_and_holds_what_openssl_says(kind: str) -> None:
     assert any(record.is_encrypted for record in records)
     for direction in Direction:
         for content in (ContentType.HANDSHAKE, ContentType.DATA):
-            said = [
-                message.body
-                for message in seen.messages
-                if (message.direction, message.content_type) == (direction, content)
-            ]
+            wanted = (direction, content)
+            said = [m.body for m in seen.messages if (m.direction, m.content_type) == wanted]
             found = [
                 record.plain or b""
                 for record in records
-                if (record.direction, record.content_type) == (direction, content)
+                if (record.direction, record.content_type) == wanted
             ]
             assert b"".join(found) == b"".join(said)
 

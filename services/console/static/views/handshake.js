@@ -257,7 +257,10 @@ class View {
     this.body.replaceChildren(
       h("div", { class: "hs-verdicts" }, pictures.map(verdictOf)),
       h("div", { class: `hs-split${pictures.length > 1 ? " wide" : ""}` }, diagram, this.panel),
-      ...pictures.map((picture, lane) => h("section", { class: "hs-certificates", "aria-labelledby": `hs-certificates-${lane}` }, h("h2", { id: `hs-certificates-${lane}` }, pictures.length > 1 ? `The certificates: ${picture.version}${picture.is_resumed ? ", resumed" : ""}, ${picture.client} and ${picture.server}` : "The certificates"), drawCertificates(picture))),
+      h("section", { class: "hs-certificates", "aria-labelledby": "hs-certificates" },
+        h("h2", { id: "hs-certificates" }, "The certificates"),
+        pictures.length === 1 ? drawCertificates(pictures[0]) : pictures.map((picture) => h("details", { class: "hs-more" }, h("summary", {}, `${picture.client} and ${picture.server}, ${picture.version}${picture.is_resumed ? ", resumed" : ""}`), h("div", { class: "hs-inside" }, drawCertificates(picture)))),
+      ),
     );
     this.setBusy(false);
     this.drawLead();
