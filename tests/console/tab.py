@@ -5,9 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Error as PlaywrightError
 
 MILLISECONDS: Final = 20_000
+# Chromium breaks off what is under way when an interface of the machine comes or goes, as with each
+# container that other tests start.
+_NETWORK_CHANGED: Final = "ERR_NETWORK_CHANGED"
+_ATTEMPTS: Final = 3
 
 
 @dataclass
@@ -41,6 +46,18 @@ def wait_until(page: Page, condition: str) -> None:
     )
 
 
+def _load(page: Page, url: str) -> None:
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            page.goto(url)
+            page.wait_for_selector("h1")
+        except PlaywrightError:
+            if attempt == _ATTEMPTS:
+                raise
+        else:
+            return
+
+
 @contextmanager
 def opened_tab(browser: Browser, url: str, **options: Any) -> Iterator[Tab]:
     """Open a window of its own at `url`, with its own cookies."""
@@ -50,16 +67,16 @@ def opened_tab(browser: Browser, url: str, **options: Any) -> Iterator[Tab]:
     tab = Tab(page)
 
     def on_message(message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
+        if message.type in {"error", "warning"} and _NETWORK_CHANGED not in message.text:
             tab.errors.append(f"{message.text} {message.location.get('url', '')}")
 
-    def on_error(error: Error) -> None:
+    def on_error(error: PlaywrightError) -> None:
         tab.errors.append(str(error))
 
     page.on("console", on_message)
     page.on("pageerror", on_error)
-    page.goto(url)
     try:
+        _load(page, url)
         yield tab
     finally:
         context.close()

@@ -206,7 +206,7 @@ function drawIdentity(view, identity, place) {
       h("p", { class: "small muted" }, identity.how)),
     h("div", {}, track,
       h("details", { class: "small" },
-        h("summary", {}, h("span", { class: "row inline" }, stateOf(current), h("span", { class: "mono" }, short(current.serial)), h("span", { class: "muted num" }, `until ${clock(current.not_after)}, in ${duration((Date.parse(current.not_after) - Date.now()) / 1000)}`), before > 0 && h("span", { class: "muted" }, `after ${before} before it`))),
+        h("summary", {}, h("span", { class: "row inline" }, stateOf(current), h("span", { class: "mono" }, short(current.serial)), h("span", { class: "muted num" }, `until ${clock(current.not_after)}, in ${duration((Date.parse(current.not_after) - Date.now()) / 1000)}`), before > 0 && h("span", { class: "muted" }, `${before} before it`))),
         identity.certificates.toReversed().map((certificate) => facts([
           ["serial", certificate.serial],
           ["state", certificate.revoked ? "revoked" : certificate === current ? "in use" : "replaced"],
