@@ -19,6 +19,7 @@ from sample_video import make_sample_video
 FOLDER: Final = ROOT / "docs" / "pictures"
 _THEMES: Final = {"light": "", "dark": "-dark"}
 _WIDTH, _HEIGHT = 1200, 860
+_MORE: Final = 240  # for the time line of all identities
 _QUALITY: Final = 0.86
 _MILLISECONDS: Final = 60_000
 # Playwright writes PNG; the browser itself turns it into WebP, a third of the size.
@@ -113,6 +114,7 @@ def take_all(browser: Browser, address: str, certs: Path, video: Path) -> None:
     ):
         show(page)
         take(page, tool, name)
+    page.set_viewport_size(ViewportSize(width=_WIDTH, height=_HEIGHT + _MORE))
     show_certificates(page, certs)
     take(page, tool, "certificates")
 

@@ -73,7 +73,7 @@ def skipped() -> Iterator[str]:
         )
     if verifiers := [name for name in _VERIFIERS if shutil.which(name) is None]:
         yield (
-            "other verifiers of our certificates (tests/unit/pki): "
+            "other verifiers of our certificates (tests/unit/pki, tests/mtls): "
             f"not installed: {', '.join(verifiers)}"
         )
     if shutil.which("chromium") is None:

@@ -11,7 +11,7 @@ CODE: Final[Mapping[str, set[str]]] = {
     "certs": {"bootstrap_certs.py", "pki"},
     "video-queue": {"mtls", "runtime", "video_queue", "audit_api", "videoqueue_api"},
     "gateway": {"mtls", "runtime", "gateway", "videoqueue_client", "videoqueue_api"},
-    "console": {"mtls", "runtime", "doctor", "console"},
+    "console": {"mtls", "runtime", "doctor", "console", "audit_api"},
     "transcoder": {"mtls", "runtime", "transcoder", "videoqueue_client", "videoqueue_api"},
 }
 

@@ -34,7 +34,7 @@ class Firefox:
     socket: aiohttp.ClientWebSocketResponse
     context: str = ""
     errors: list[str] = field(default_factory=list)
-    _numbers: count[int] = field(default_factory=lambda: count(1))
+    _numbers: "count[int]" = field(default_factory=lambda: count(1))
 
     async def do(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send a command; return its result."""

@@ -106,7 +106,8 @@ class System:
             connection.endheaders(body)
             response = connection.getresponse()
             found = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, found, response.read())
+            is_endless = found.get("content-type", "").startswith("text/event-stream")
+            return Answer(response.status, found, b"" if is_endless else response.read())
         finally:
             connection.close()
 

@@ -138,7 +138,7 @@ def test_one_upload_with_the_keyboard_alone(page: Page, video_file: Path) -> Non
         if page.evaluate("document.activeElement.textContent") == "Choose a video":
             break
     with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
     chooser.value.set_files(video_file)
     page.wait_for_selector(".player video", timeout=PLAYABLE_MILLISECONDS)
     expect(page.locator(".player h2")).to_be_focused()

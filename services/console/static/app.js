@@ -66,7 +66,6 @@ function announce(text) {
 }
 
 function route() {
-  if (location.hash === "#main") return; // the skip link
   const [path, ...segments] = segmentsOf(location.hash);
   const view = VIEWS.find((each) => each.path === path) ?? VIEWS[0];
   if (view === shown) {
@@ -95,6 +94,10 @@ function route() {
 
 nav.append(...VIEWS.map((view) => h("a", { href: `#/${view.path}`, data: { path: view.path } }, view.title)));
 addEventListener("hashchange", route);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address stays that of the view
+  main.focus();
+});
 
 // --- The status bar ---
 

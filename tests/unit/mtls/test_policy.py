@@ -34,3 +34,10 @@ def test_does_not_tell_the_peer_who_else_is_allowed() -> None:
     with pytest.raises(Denied) as raised:
         POLICY.check(peer("spiffe://video-demo.test/probe"), "Upload")
     assert "gateway" not in str(raised.value)
+
+
+def test_of_what_does_not_exist_a_peer_hears_that_may_call_something() -> None:
+    POLICY.check_any(peer("spiffe://video-demo.test/gateway"), "Missing")
+    for who in ("spiffe://video-demo.test/probe", "spiffe://other.test/gateway"):
+        with pytest.raises(Denied):
+            POLICY.check_any(peer(who), "Missing")

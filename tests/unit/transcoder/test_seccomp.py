@@ -96,7 +96,10 @@ def run(folder: Path, program: str) -> str:
     ],
 )
 def test_what_was_allowed_is_denied(tmp_path: Path, deed: str) -> None:
-    assert run(tmp_path / "free", deed) == ""
+    allowed = run(tmp_path / "free", deed)
+    if "unshare" in deed and allowed.startswith("PermissionError"):
+        pytest.skip("Docker's own filter denies it, to all that runs in this container")
+    assert allowed == ""
     assert run(tmp_path / "confined", CONFINE + deed).startswith("PermissionError")
 
 

@@ -10,7 +10,7 @@ const LANES = [
   ["video-queue", "video-queue", "a new connection, gRPC"],
 ];
 const COMMANDS = [
-  ["renew --now", "Issue every certificate again. The serials below change; nothing else may."],
+  ["renew --now", "Issue every certificate again. The serials above change; nothing else may."],
   ["revoke client/viewer", "Revoke one, and issue another. New lists reach every service within seconds."],
   ["rotate-ca", "Replace the root itself, in stages: it says how far it is, and what is next."],
 ];
@@ -38,8 +38,8 @@ export default {
       heading("Certificates, renewed while you watch", "Each lives for a day or less. Run a command below in a terminal: a new bar appears, and the requests stay green, or they say loudly why not."),
       view.problem,
       h("section", { "aria-labelledby": "pulse-title" }, h("div", { class: "spread" }, h("h2", { id: "pulse-title" }, "Once a second, on new connections"), view.age), view.pulse, view.failures),
-      h("section", { "aria-labelledby": "commands-title" }, h("h2", { id: "commands-title" }, "Change them, in a terminal"), view.commands),
       h("section", { "aria-labelledby": "line-title" }, h("h2", { id: "line-title" }, "Every identity's certificate"), view.line),
+      h("section", { "aria-labelledby": "commands-title" }, h("h2", { id: "commands-title" }, "Change them, in a terminal"), view.commands),
     );
     context.signal.addEventListener("abort", context.status.subscribe((status) => drawCommands(view, status.certs_command)));
     drawCommands(view, context.status.current?.certs_command ?? "docker compose run --rm certs");
