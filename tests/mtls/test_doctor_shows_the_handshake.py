@@ -244,7 +244,7 @@ PAGE: Final = REPOSITORY / "docs/what-mutual-tls-is.md"
 
 def excerpt(text: str) -> list[str]:
     """Return the lines that the page shows, without what differs from run to run."""
-    kept = []
+    kept: list[str] = []
     for line in text.splitlines():
         detail = line.removeprefix(" " * 26)
         if "ChangeCipherSpec" in line or (detail != line and not detail.startswith(SHOWN_DETAILS)):
