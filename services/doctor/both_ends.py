@@ -12,6 +12,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import Final
 
+from mtls.certificates import OP_NO_RX_CERTIFICATE_COMPRESSION
 from mtls.identity import Identity
 from mtls.ssl_contexts import pem_path
 
@@ -85,6 +86,7 @@ def _server(
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=identity.ca_pem.decode("ascii"))
     context.set_alpn_protocols(["http/1.1"])
+    context.options |= OP_NO_RX_CERTIFICATE_COMPRESSION  # to be read byte by byte
     context.num_tickets = 1
     _show(context, chain_pem, key_pem, version)
     return context

@@ -104,8 +104,8 @@ _BOTH: Final[Mapping[str, Meaning]] = {
         "one key would encrypt more than it safely can.",
     ),
     "Alert": Meaning(
-        "who ended this, and why, in one number: it comes under the keys of this handshake, if "
-        "there are any yet.",
+        "who ended this, and why, in one number. It is encrypted if its sender has keys to write "
+        "with already, and then nobody else can have sent it.",
         "a refusal would look like an outage: a closed connection without a reason.",
         (1, 2, 5, 7, 19),
     ),
