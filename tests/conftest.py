@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+from typing import Final
 
 import mtls  # noqa: F401  before any test module imports grpc
 
@@ -19,12 +20,17 @@ hypothesis.settings.register_profile("without-deadline", deadline=None)
 hypothesis.settings.load_profile("without-deadline")
 
 
+# The containers share a stack, and a browser drops its requests when one of them comes or goes: to
+# it the network has changed.
+_ONE_AFTER_THE_OTHER: Final = ("/compose/", "/console/")
+
+
 class _ByFile(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "compose" if "/compose/" in file else file
+        return "containers" if any(each in file for each in _ONE_AFTER_THE_OTHER) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Two files run side by side; of the tests of the containers, which share a stack, none do."""
+    """Files run side by side, but for those of containers and browsers."""
     return _ByFile(config, log)
