@@ -21,6 +21,7 @@ use_venv() {
     requirements="requirements/$1.txt"
     marker=".venv/installed-$1.txt"
     if cmp -s "$requirements" "$marker"; then return; fi
+    if cmp -s requirements/dev.txt .venv/installed-dev.txt; then return; fi # it has all of the others
     if [ ! -x .venv/bin/python ]; then
         python=$(find_python) || exit 1
         "$python" -m venv .venv || {
