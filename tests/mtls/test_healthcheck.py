@@ -63,7 +63,19 @@ def test_verifies_a_server_and_shows_it_nothing(
     """So it is no refused client; the twin trusts another CA, and shows nothing either."""
     stack, queue, gateway = running
     service = queue if name == "video-queue" else gateway
-    since = service.log.position()
+    denied = {
+        "video-queue": (f"grpc://{queue.address}", stack.certs / "client/viewer"),
+        "gateway": (f"https://{gateway.address}/healthz", stack.certs / "transcoder"),
+    }[name]
+
+    def has_said_all() -> int:
+        """A denied call comes last: what the log says of those before it, it has said by then."""
+        since = service.log.position()
+        assert check(*denied).returncode == 1
+        service.log.wait_for(lambda event: event["event"] == "call.denied", since=since)
+        return service.log.position()
+
+    since = has_said_all()
     for _ in range(3):
         checked = check(f"tls://{service.address}", stack.certs / name)
         assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
@@ -71,10 +83,7 @@ def test_verifies_a_server_and_shows_it_nothing(
     write_identity(tmp_path, stranger.issue(identity_named(name)), stranger.ca_pem)
     refused = check(f"tls://{service.address}", tmp_path)
     assert (refused.returncode, "CERTIFICATE_VERIFY_FAILED" in refused.stderr) == (1, True)
-    # A client that is refused comes last: what the log says of others, it has said by then.
-    no_client = check(f"grpc://{queue.address}", stack.certs / "client/viewer")
-    assert no_client.returncode == 1
-    queue.log.wait_for(lambda event: event["event"] == "call.denied", since=since)
+    has_said_all()
     said = [event for event in service.log.events(since) if event["event"].startswith("handshake.")]
     assert said == []
 
