@@ -18,7 +18,7 @@ from benchmarks.needs import missing as missing_for_benchmarks
 from local_stack import require_localhost
 
 # Minutes for lint and types, the tests, and the containers: on two cores, with nothing else to do.
-_LINT, _TESTS, _CONTAINERS = 1, 7, 3
+_LINT, _TESTS, _CONTAINERS = 1, 13, 4
 _PROGRAMS: Final = ("curl", "openssl")
 _IN_THE_CONTAINER: Final = (*_PROGRAMS, "nginx")  # installed by tests/container/Dockerfile
 _VERIFIERS: Final = ("go", "chromium", "firefox-esr", "certutil")
