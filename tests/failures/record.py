@@ -54,6 +54,7 @@ VARYING: Final = (
     # One closed socket, in the words of whoever notices first.
     (r"(UNAVAILABLE: ipv4:127\.0\.0\.1:50051: ).*", r"\1Socket closed"),
     (r"ClientOSError: \[Errno (104|32)\].*", "ServerDisconnectedError: Server disconnected"),
+    (r"\nerror:80000020:system library:\w+:Broken pipe.*", ""),
     (r"curl: \((55|56)\) (Recv|Send) failure: .*", "curl: (52) Empty reply from server"),
 )
 
