@@ -43,7 +43,7 @@ JOB: Final = Job(
         Output("thumbnail", "thumbnail.jpg", "image/jpeg", is_required=True),
     ),
 )
-LIMITS: Final = Limits(stall_seconds=5)
+LIMITS: Final = Limits(stall_seconds=20)
 SECRET: Final = b"a private key"
 BEGIN: Final = """
 import json, os, sys, time
