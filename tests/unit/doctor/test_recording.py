@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from doctor.meaning import ENTRIES, meaning_of
@@ -88,6 +88,7 @@ def test_any_field_can_be_anything(field: str, value: object) -> None:
 
 
 @given(st.integers(0, 14), st.binary(max_size=80), st.sampled_from([20, 21, 22, 23]))
+@example(0, b"\x0b", 22)  # a Certificate that ends at once
 def test_any_message_can_be_drawn(number: int, body: bytes, content_type: int) -> None:
     content = saved()
     message = content["messages"][number % len(content["messages"])]
