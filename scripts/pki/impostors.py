@@ -1,4 +1,4 @@
-"""Certificates that must be refused: one of each kind, for whoever wants to see it happen.
+"""Certificates that must be refused: one of each kind, to be tried.
 
 `bootstrap_certs.py --impostors` makes a file of each below impostors/, for the console alone. They
 are harmless by what they are, and not by where they lie: what our issuing CA has signed here names

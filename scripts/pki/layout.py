@@ -23,7 +23,7 @@ class File:
 
 CA_FOLDER: Final = "ca"
 OFFLINE_FOLDER: Final = "offline-root"
-# A copy of every certificate, and of no key: for whoever looks at all of them.
+# A copy of every certificate, and of no key: for the time line of the console.
 PUBLISHED_FOLDER: Final = "published"
 IMPOSTORS_FOLDER: Final = "impostors"
 

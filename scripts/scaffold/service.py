@@ -46,7 +46,7 @@ _RPC: Final = re.compile(
 
 
 def add(changes: Changes, service: Service, callers: Sequence[str] | None = None) -> None:
-    """Plan a new service. Whoever calls a gRPC service is among `callers`; by default a person is.
+    """Plan a new service. If it is gRPC, `callers` may call it; by default a person may.
 
     Raises `ScaffoldError` if the name is taken, in whole or in part, or if `service.calls` names no
     service whose contract is known.

@@ -1,6 +1,6 @@
-"""Who may talk to the console: its own pages, in the browser of whoever has the address it printed.
+"""Who may talk to the console: its own pages, in a browser that was given the address it printed.
 
-Whoever reaches the port acts as `console`. The port is reached by every container beside it, by
+Anybody who reaches the port acts as `console`. The port is reached by every container beside it, by
 every user of the machine, and by every web page that the machine's browsers show. So nothing is
 answered, the page itself included, unless three things are right:
 

@@ -1,7 +1,7 @@
 """A handshake as a file: saved, and read again without being trusted.
 
 The file holds what was sent and when, and the secrets of that one conversation. What it means is
-not in the file: whoever opens it reads the bytes anew, as if they came from the network.
+not in the file: it is read anew out of the bytes, as if they came from the network.
 """
 
 import datetime as dt

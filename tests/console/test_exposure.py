@@ -1,4 +1,4 @@
-"""Whoever lacks the token, comes from another page, or calls the console by another name: nothing.
+"""Without the token, from another page, or under another name, the console answers nothing.
 
 Each of the four protections has a test here that fails without it, and its twin passes: the same
 request, which differs in one fact, is served by the same running console.
