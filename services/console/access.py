@@ -21,15 +21,14 @@ from console.audit import AUDITS, Audits, Row
 from console.calls import Answer, call_grpc, call_http
 from console.config import Config
 from console.context import CONFIG, IDENTITY
-from console.errors import Busy, ConsoleError, InvalidRequest
+from console.errors import ConsoleError, InvalidRequest
 from console.impostors import HONEST as OURSELVES
 from console.impostors import KINDS, NOT_ALLOWED, NoImpostors, attacker
-from console.intruders import TARGETS, Target
+from console.intruders import TARGETS, Target, turn
 from console.json_http import json_response, read_json
 from console.sight import GATEWAY
 from console.status import now
 
-_WAIT_SECONDS: Final = 10.0  # for another window's calls to end
 _MOST_OTHERS: Final = 30  # about whom a server is asked besides its own peers
 _DENIED: Final = frozenset({"403", "PERMISSION_DENIED", "UNAUTHENTICATED"})
 
@@ -43,15 +42,8 @@ class Access:
 
     async def look(self, target: Target) -> Row:
         """Return a row for each identity. Raises a `ConsoleError`."""
-        try:
-            async with asyncio.timeout(_WAIT_SECONDS):
-                await self._one_at_a_time.acquire()
-        except TimeoutError:
-            raise Busy("Calls of another window are under way.") from None
-        try:
+        async with turn(self._one_at_a_time, "Calls of another window"):
             return await self._look(target)
-        finally:
-            self._one_at_a_time.release()
 
     async def _look(self, target: Target) -> Row:
         begin = time.monotonic()

@@ -7,10 +7,11 @@ It verifies the server like everybody else, asks one thing that changes nothing,
 
 import asyncio
 import ssl
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
 from mtls.address import Address
 from mtls.grpc_client import NO_PROXY
@@ -22,13 +23,14 @@ from cryptography import x509
 
 from audit_api.v1 import audit_pb2 as api
 from audit_api.v1.audit_pb2_grpc import AuditStub
+from doctor.messages import alerts
+from doctor.watch import Direction, Message, watch
 
 HTTP_ACTION: Final = "GET /videos"
 GRPC_METHOD: Final = "/audit.v1.Audit/ListRefusals"
 
 _MAX_ANSWER_BYTES: Final = 64 * 1024
 _MAX_CHARACTERS: Final = 500
-_ALERT: Final = 21  # the content type (RFC 8446, section 5.1)
 _CLOSE_NOTIFY: Final = 0
 _NOTHING_NEW: Final = 2**63  # a refusal's number that no server comes to
 # A connection of its own, and one try: the next attempt is another intruder's.
@@ -156,13 +158,13 @@ async def _over_a_socket(
     except (OSError, TimeoutError) as error:
         return Seen(Outcome.UNREACHABLE, _words(error))
     own = Address(*writer.get_extra_info("sockname")[:2])
-    alerts: list[int] = []
+    seen: list[Message] = []
     try:
         async with asyncio.timeout(seconds):
             if attacker.speaks_tls:
                 context = tls_context(ca_pem, attacker)
                 context.set_alpn_protocols([protocol])
-                _watch_alerts(context, alerts)
+                watch(context, time.monotonic, seen.append)
                 await writer.start_tls(context, server_hostname=address.host)
             writer.write(request)
             answer = await reader.read(_MAX_ANSWER_BYTES)
@@ -173,7 +175,8 @@ async def _over_a_socket(
                 answer += more
         return _judge(answer, str(own))
     except (OSError, TimeoutError) as error:
-        alert = next(iter(alerts), None)
+        came = alerts(seen, Direction.RECEIVED)
+        alert = next((number for number in came if number != _CLOSE_NOTIFY), None)
         return Seen(Outcome.REFUSED, _words(error), alert, own_address=str(own))
     finally:
         writer.transport.abort()
@@ -201,16 +204,3 @@ def _words(error: BaseException) -> str:
     if isinstance(error, TimeoutError) and not str(error):
         return "TimeoutError: the server did not answer in time"
     return f"{type(error).__name__}: {error}"[:_MAX_CHARACTERS]
-
-
-def _watch_alerts(context: ssl.SSLContext, alerts: list[int]) -> None:
-    """Note the alerts that arrive; mtls.reporting.presented says how, and why not by the setter."""
-
-    def on_message(
-        _connection: Any, direction: str, _version: int, kind: int, number: int, _body: bytes
-    ) -> None:
-        if (direction, kind) == ("read", _ALERT) and number != _CLOSE_NOTIFY:
-            alerts.append(number)
-
-    below: Any = super(ssl.SSLContext, ssl.SSLContext)
-    below._msg_callback.__set__(context, on_message)  # noqa: SLF001

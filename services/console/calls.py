@@ -13,9 +13,9 @@ from mtls.address import Address
 
 import aiohttp
 import grpc.aio
-import orjson
 
 from console.attacks import Attacker, grpc_channel, tls_context
+from console.json_http import detail_of
 from console.status import now
 
 _MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -58,19 +58,11 @@ async def _request(session: aiohttp.ClientSession, action: str) -> Answer:
             method, path.format_map(_NOTHING), allow_redirects=False
         ) as response:
             content = await response.content.read(_MAX_ANSWER_BYTES)
-            return Answer(
-                action, str(response.status), _detail(content) or response.reason or "", at
-            )
+            words = detail_of(content)[:_MAX_CHARACTERS] or response.reason or ""
+            return Answer(action, str(response.status), words, at)
     except (aiohttp.ClientError, TimeoutError) as error:
         words = f"{type(error).__name__}: {error}"[:_MAX_CHARACTERS]
         return Answer(action, "", words, at, failed=True)
-
-
-def _detail(content: bytes) -> str:
-    try:
-        return str(orjson.loads(content)["detail"])[:_MAX_CHARACTERS]
-    except (ValueError, KeyError, TypeError):
-        return ""
 
 
 async def call_grpc(

@@ -28,7 +28,8 @@ from console.config import Config
 from console.context import CONFIG, GATEWAY, IDENTITY, SIGHT
 from console.errors import Busy, ConsoleError
 from console.gateway import GatewayClient
-from console.sight import Sight, certificate_json
+from console.json_http import detail_of
+from console.sight import Sight, certificate_json, rfc3339
 from console.status import now
 
 _BEAT_SECONDS: Final = 1.0
@@ -60,7 +61,7 @@ class Chronicle:
         """Note a certificate, and how it was seen; the latest noted is the current one."""
         facts = certificate_json(certificate)
         of_identity = self._seen.setdefault(facts["identity"], {})
-        due = renewal_due(certificate).strftime("%Y-%m-%dT%H:%M:%SZ")
+        due = rfc3339(renewal_due(certificate))
         first = of_identity.pop(facts["serial"], {}).get("seen_at") or now()
         of_identity[facts["serial"]] = facts | {"renewal_due": due, "seen_at": first}
         self._how[facts["identity"]] = how
@@ -170,7 +171,7 @@ class Pulse:
             ):
                 content = await answer.read()
                 if answer.status != HTTPStatus.OK:
-                    error = f"HTTP {answer.status}: {_detail_of(content)}"
+                    error = f"HTTP {answer.status}: {detail_of(content) or 'no details'}"
         except TimeoutError:
             error = f"no answer within {self._config.call_seconds:g} s"
         except ConsoleError as failure:
@@ -183,13 +184,6 @@ class Pulse:
             "error": error,
             "fix": fix,
         }
-
-
-def _detail_of(content: bytes) -> str:
-    try:
-        return str(orjson.loads(content)["detail"])
-    except (ValueError, KeyError, TypeError):
-        return "no details"
 
 
 def _read_folder(folder: Path | None) -> list[x509.Certificate]:

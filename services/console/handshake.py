@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from mtls.address import Address
 from mtls.ssl_contexts import client_context
 
 import orjson
@@ -21,7 +20,9 @@ from console.context import CONFIG, IDENTITY
 from console.errors import Busy, ConsoleError, InvalidRequest, Unreachable
 from console.handshake_page import page_of
 from console.impostors import HONEST, KINDS, attacker
+from console.intruders import TARGETS
 from console.json_http import json_response, read_json
+from console.sight import GATEWAY, QUEUE
 from doctor.calls import Protocol
 from doctor.connection import Target
 from doctor.picture import picture
@@ -29,7 +30,6 @@ from doctor.recorder import record, record_in_memory
 from doctor.recording import MAX_BYTES, Recording, RecordingError, from_json
 
 IN_MEMORY: Final = "memory"
-_GATEWAY, _QUEUE = "gateway", "video-queue"
 _OURSELVES: Final = HONEST
 _IMPOSTORS: Final = tuple(  # TLS 1.2 is a choice of its own here
     name for name, kind in KINDS.items() if name != HONEST and kind.speaks_tls and not kind.is_old
@@ -54,7 +54,7 @@ SESSIONS: Final[Mapping[str, Session]] = {
 }
 
 # What is asked once the handshake is done: of HTTP the smallest request, of gRPC HTTP/2's preface.
-_ASKED: Final[Mapping[str, Protocol]] = {_GATEWAY: Protocol.HTTP, _QUEUE: Protocol.GRPC}
+_ASKED: Final[Mapping[str, Protocol]] = {GATEWAY: Protocol.HTTP, QUEUE: Protocol.GRPC}
 _PATH: Final = "/healthz"
 
 
@@ -96,14 +96,11 @@ class _Turns:
 _TURNS: Final = web.AppKey("HANDSHAKE_TURNS", _Turns)
 
 
-def _address(app: web.Application, server: str) -> Address:
-    return app[CONFIG].gateway if server == _GATEWAY else app[CONFIG].queue
-
-
 async def _choices(request: web.Request) -> web.Response:
     """GET /api/handshake: with whom, as whom, and how a handshake can be made."""
+    config = request.app[CONFIG]
     servers = [
-        {"id": name, "label": f"{name} :{_address(request.app, name).port}"} for name in _ASKED
+        {"id": name, "label": f"{name} :{TARGETS[name].address(config).port}"} for name in _ASKED
     ]
     return json_response(
         {
@@ -150,7 +147,7 @@ def _make(app: web.Application, client: str, server: str, session: Session) -> R
     identity = app[IDENTITY].current
     if server == IN_MEMORY:
         return record_in_memory(identity, session.version, is_resumed=session.is_resumed)
-    address = _address(app, server)
+    address = TARGETS[server].address(app[CONFIG])
     if client == _OURSELVES:
         context = client_context(identity)
     else:

@@ -8,7 +8,8 @@ There is one attempt at a time, so that what the server says can be told to belo
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,7 +30,7 @@ from doctor.codes import alert_named
 
 _LOG_SECONDS: Final = 3.0  # gRPC's library tells of a refusal by a pipe, a moment later
 _POLL_SECONDS: Final = 0.03
-_WAIT_SECONDS: Final = 10.0  # for an attempt of another window to end
+_WAIT_SECONDS: Final = 10.0  # for what another window does to end
 
 # Where in the handshake, by the steps of docs/what-mutual-tls-is.md, a reason is found.
 _STEPS: Final[Mapping[str, int]] = {
@@ -59,6 +60,20 @@ TARGETS: Final[Mapping[str, Target]] = {
 }
 
 
+@asynccontextmanager
+async def turn(one_at_a_time: asyncio.Lock, who: str) -> AsyncIterator[None]:
+    """Wait until nobody else is at it. Raises `Busy`, which says that `who` is."""
+    try:
+        async with asyncio.timeout(_WAIT_SECONDS):
+            await one_at_a_time.acquire()
+    except TimeoutError:
+        raise Busy(f"{who} are under way.") from None
+    try:
+        yield
+    finally:
+        one_at_a_time.release()
+
+
 class Intruders:
     """Makes attempts, one after the other."""
 
@@ -68,15 +83,8 @@ class Intruders:
 
     async def attempt(self, who: str, target: Target) -> Row:
         """Let a client of this kind try, and return what both ends say. Raises a `ConsoleError`."""
-        try:
-            async with asyncio.timeout(_WAIT_SECONDS):
-                await self._one_at_a_time.acquire()
-        except TimeoutError:
-            raise Busy("Attempts of another window are under way.") from None
-        try:
+        async with turn(self._one_at_a_time, "Attempts of another window"):
             return await self._attempt(who, KINDS[who], target)
-        finally:
-            self._one_at_a_time.release()
 
     async def _attempt(self, who: str, kind: Kind, target: Target) -> Row:
         own = self._identity.current

@@ -19,6 +19,14 @@ def json_response(content: Any) -> web.Response:
     )
 
 
+def detail_of(content: bytes) -> str:
+    """Return what problem details say (RFC 9457, section 3.1.4); "" if it is something else."""
+    try:
+        return str(orjson.loads(content)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
 async def read_json(request: web.Request) -> dict[str, Any]:
     """Return the object in the body. Raises `InvalidRequest`."""
     if (request.content_length or 0) > _MAX_BYTES:

@@ -40,13 +40,14 @@ def certificate_json(certificate: x509.Certificate) -> dict[str, Any]:
         "identity": identity,
         "serial": f"{certificate.serial_number:x}",
         "issuer": certificate.issuer.rfc4514_string(),
-        "not_before": _rfc3339(certificate.not_valid_before_utc),
-        "not_after": _rfc3339(certificate.not_valid_after_utc),
+        "not_before": rfc3339(certificate.not_valid_before_utc),
+        "not_after": rfc3339(certificate.not_valid_after_utc),
         "sha256": certificate.fingerprint(hashes.SHA256()).hex(),
     }
 
 
-def _rfc3339(moment: dt.datetime) -> str:
+def rfc3339(moment: dt.datetime) -> str:
+    """Return a time of a certificate, which is in whole seconds."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
 
-from mtls.certificates import Role
+from mtls.certificates import Role, extension_of
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -83,14 +83,6 @@ class Chain:
     ) -> ExtensionT | None:
         """Return this extension of the leaf, or of another certificate; None if it has none."""
         return extension_of(certificate or self.leaf, kind)
-
-
-def extension_of(certificate: x509.Certificate, kind: type[ExtensionT]) -> ExtensionT | None:
-    """Return the value of an extension; None if there is none."""
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None
 
 
 def is_named_issuer(subject: x509.Certificate, issuer: x509.Certificate) -> bool:

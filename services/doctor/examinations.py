@@ -5,14 +5,14 @@ import ssl
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mtls.certificates import Role
+from mtls.certificates import Role, extension_of
 
 from cryptography import x509
 
 from doctor.ca_checks import CA_CHECKS
 from doctor.call_checks import CALL_CHECKS
 from doctor.calls import Protocol, question_for
-from doctor.chain import Chain, extension_of
+from doctor.chain import Chain
 from doctor.checks import Check, Examination, Finding, Result
 from doctor.client_checks import CLIENT_CHECKS
 from doctor.connection import Attempt, Target, converse

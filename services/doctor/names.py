@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from mtls.certificates import extension_of
+
 from cryptography import x509
 
-from doctor.chain import extension_of, join
+from doctor.chain import join
 
 _LABEL: Final = re.compile("[a-z0-9-]+")
 

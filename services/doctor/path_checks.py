@@ -4,18 +4,12 @@ import shlex
 from itertools import pairwise
 from typing import Final
 
+from mtls.certificates import extension_of
+
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
-from doctor.chain import (
-    Chain,
-    describe,
-    extension_of,
-    is_issued_by,
-    is_named_issuer,
-    join,
-    signs_itself,
-)
+from doctor.chain import Chain, describe, is_issued_by, is_named_issuer, join, signs_itself
 from doctor.checks import Check, Finding, failed, note, ok, skipped
 
 

@@ -1,13 +1,15 @@
 """A recorded handshake as it is drawn: the seven steps, every message in its step, the records.
 
 Everything here is read out of the bytes of the recording. The texts in it may come from the other
-side or from a file: whoever draws them writes them as text.
+side or from a file: they are to be drawn as text, never as markup.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Final
+
+from mtls.certificates import extension_of
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -16,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from doctor.anatomy import anatomy
 from doctor.calls import parse_response, refusal_of
-from doctor.chain import extension_of
 from doctor.codes import TLS_1_3, VERSIONS, alert_named, named
 from doctor.connection import Attempt
 from doctor.decode import decode, is_retry

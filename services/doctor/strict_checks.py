@@ -7,10 +7,12 @@ issued, not to a certificate that signs itself.
 from collections.abc import Callable
 from typing import Final
 
+from mtls.certificates import extension_of
+
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID, ObjectIdentifier
 
-from doctor.chain import Chain, describe, extension_of
+from doctor.chain import Chain, describe
 from doctor.checks import Check, Finding, failed, note, ok
 
 Rule = tuple[Callable[[x509.Certificate], bool], str, str]

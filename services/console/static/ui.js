@@ -22,6 +22,24 @@ function fill(element, props, children) {
   return element;
 }
 
+/** A view for app.js: each time it is mounted, a new View(root, context); show(segments) follows its address. */
+export function viewOf(title, path, View) {
+  let view = null;
+  return {
+    title,
+    path,
+    mount(root, context) {
+      view = new View(root, context);
+    },
+    update(segments) {
+      view.show(segments);
+    },
+    unmount() {
+      view = null;
+    },
+  };
+}
+
 /** The heading of a view: what is seen, and how it came about. */
 export function heading(title, ...lead) {
   return h("header", {}, h("h1", {}, title), h("p", {}, ...lead));

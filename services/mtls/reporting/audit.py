@@ -86,20 +86,18 @@ class Audit:
 
     def refused(self, endpoint: str, refusal: Refusal) -> None:
         """Remember a refused handshake."""
-        leaf = refusal.presented
         self._add(
             event="handshake.refused",
             endpoint=endpoint,
             reason=refusal.reason.value,
             error=_cut(refusal.error),
             peer=refusal.peer or "",
-            leaf=leaf if len(leaf) <= _MAX_CERTIFICATE_BYTES else b"",
+            leaf=refusal.presented,
         )
 
     def denied(self, endpoint: str, method: str, error: Denied | PeerError) -> None:
         """Remember a denied call."""
         shown = error.certificate if isinstance(error, PeerError) else None
-        leaf = shown.public_bytes(Encoding.DER) if shown else b""
         self._add(
             event="call.denied",
             endpoint=endpoint,
@@ -108,11 +106,12 @@ class Audit:
             identity=_cut(str(error.peer.spiffe_id)) if error.peer else "",
             method=_cut(method),
             serial=_serial_of(error.peer, shown),
-            leaf=leaf if len(leaf) <= _MAX_CERTIFICATE_BYTES else b"",
+            leaf=shown.public_bytes(Encoding.DER) if shown else b"",
         )
 
-    def _add(self, **fields: Any) -> None:
-        self._refusals.append(RecentRefusal(next(self._numbers), time.time(), **fields))
+    def _add(self, *, leaf: bytes, **fields: Any) -> None:
+        leaf = leaf if len(leaf) <= _MAX_CERTIFICATE_BYTES else b""
+        self._refusals.append(RecentRefusal(next(self._numbers), time.time(), leaf=leaf, **fields))
 
     def answered(self, endpoint: str, name: str, method: str, code: str) -> None:
         """Remember a call by the labels of its metrics, of which there are not many."""
@@ -133,11 +132,9 @@ class Audit:
             for method in policy.allowed:
                 for peer in dict.fromkeys([*named, *others]):
                     rule = policy.rule_against(peer, method) or ""
-                    called = self._called(endpoint, peer.path, method) if peer in named else None
+                    key = endpoint, peer.path, method
+                    called = self._calls.get(key) if peer in named else None
                     yield Decision(endpoint, str(peer), method, rule, *(called or (None, None)))
-
-    def _called(self, endpoint: str, name: str, method: str) -> tuple[float, str] | None:
-        return self._calls.get((endpoint, name, method))
 
 
 def parse_others(names: Sequence[str]) -> list[SpiffeId]:

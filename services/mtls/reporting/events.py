@@ -275,13 +275,14 @@ class Reporter(Observer):
         self, endpoint: str, policy: Policy, peer: Peer | None, method: str, code: str
     ) -> None:
         """Count and remember it; at the level DEBUG log it too."""
-        self.metrics.count_call(endpoint, policy, peer, method, code)
         labels = self.metrics.labels_of(policy)
-        self.audit.answered(endpoint, labels.identity(peer), labels.method(method), code)
+        identity, action = labels.identity(peer), labels.method(method)
+        self.metrics.count_call(endpoint, identity, action, code)
+        self.audit.answered(endpoint, identity, action, code)
         if _log.is_enabled_for(logging.DEBUG):
             log_limited(
                 "call.answered",
-                f"{code} {labels.identity(peer)} {labels.method(method)}",
+                f"{code} {identity} {action}",
                 level=logging.DEBUG,
                 endpoint=endpoint,
                 identity=str(peer.spiffe_id) if peer else None,

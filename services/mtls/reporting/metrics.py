@@ -118,9 +118,6 @@ class Metrics:
         self.labels_of: Final = cache(CallLabels)  # one for each endpoint's policy
         self._call_counter = cache(self._calls.labels)  # quicker than looking one up
 
-    def count_call(
-        self, endpoint: str, policy: Policy, peer: Peer | None, method: str, code: str
-    ) -> None:
-        """Count a call that was answered with `code`."""
-        labels = self.labels_of(policy)
-        self._call_counter(endpoint, labels.identity(peer), labels.method(method), code).inc()
+    def count_call(self, endpoint: str, identity: str, method: str, code: str) -> None:
+        """Count a call that was answered with `code`; the labels are those of `labels_of`."""
+        self._call_counter(endpoint, identity, method, code).inc()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, Self
 
+from mtls.certificates import extension_of
+
 from cryptography import x509
 
 _ALERT, _HANDSHAKE, _CERTIFICATE = 21, 22, 11  # RFC 8446, sections 5.1 and 4
@@ -54,11 +56,7 @@ class Presented:
 
 
 def _names(certificate: x509.Certificate) -> Iterator[str]:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return
-    for name in names:
+    for name in extension_of(certificate, x509.SubjectAlternativeName) or ():
         yield _printable(str(name.value))
 
 

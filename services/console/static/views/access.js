@@ -3,7 +3,7 @@
 // Its address names the cell that is open: #/access/<server>/<identity>/<method>.
 
 import { post } from "../api.js";
-import { ago, badge, clock, errorState, facts, h, shortName, skeleton } from "../ui.js";
+import { ago, badge, clock, errorState, facts, h, shortName, skeleton, viewOf } from "../ui.js";
 
 const SERVERS = ["gateway", "video-queue"];
 const TITLES = { gateway: "At the gateway: routes", "video-queue": "At the queue: RPCs" };
@@ -15,22 +15,6 @@ const HOW = {
 };
 
 const answers = new Map(); // server -> what was found, or {error}: kept while the page is open
-
-let view = null;
-
-export default {
-  title: "Who may do what",
-  path: "access",
-  mount(root, context) {
-    view = new View(root, context);
-  },
-  update(segments) {
-    view.show(segments);
-  },
-  unmount() {
-    view = null;
-  },
-};
 
 class View {
   constructor(root, context) {
@@ -255,3 +239,5 @@ function routeGroup(method) {
 function labelOf(method) {
   return method.startsWith("/") ? method.split("/").at(-1) : method.replace("/videos/{id}/", "…/").replace("/audit/", "…/");
 }
+
+export default viewOf("Who may do what", "access", View);

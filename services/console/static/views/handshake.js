@@ -2,11 +2,11 @@
 //
 // Its address names what is shown: #/handshake/<run>/<message>, where a run is server.client.session,
 // such as gateway.console.tls13; two runs side by side are joined by ~, and their messages are 1.5
-// and 2.5. Whoever opens such an address has the handshake made anew, and its message opened.
+// and 2.5. To open such an address makes the handshake anew, and opens its message.
 
 import { get, post, request } from "../api.js";
 import { breakable, drawCertificates, drawDiagram, drawMessagePanel, leadOf, titleOf, verdictOf } from "../handshake/diagram.js";
-import { ago, errorState, h, heading, skeleton } from "../ui.js";
+import { ago, errorState, h, heading, skeleton, viewOf } from "../ui.js";
 
 const DEFAULT_RUN = "gateway.console.tls13";
 const FILE = "file"; // a run that was opened from disk
@@ -14,22 +14,6 @@ const NONE = "none";
 const MAX_FILE_BYTES = 1024 * 1024; // doctor/recording.py
 
 const recorded = new Map(); // run -> {recording, picture, at}: kept while the page is open
-let view = null;
-
-export default {
-  title: "Handshake",
-  path: "handshake",
-  mount(root, context) {
-    view = new View(root, context);
-  },
-  update(segments) {
-    view.show(segments);
-  },
-  unmount() {
-    view = null;
-  },
-};
-
 class View {
   constructor(root, context) {
     this.root = root;
@@ -381,3 +365,5 @@ function download(name, type, text) {
   h("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10000);
 }
+
+export default viewOf("Handshake", "handshake", View);

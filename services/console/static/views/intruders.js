@@ -1,29 +1,13 @@
 // The view "Intruders": attempts that are really made, and what both ends say of each.
 //
 // Its address names the attempt that is open: #/intruders/<who>/<whom>, such as expired/gateway.
-// Whoever opens such an address has the attempt made.
+// To open such an address makes the attempt.
 
 import { get, post } from "../api.js";
-import { ago, badge, clock, emptyState, errorState, facts, h, skeleton } from "../ui.js";
+import { ago, badge, clock, emptyState, errorState, facts, h, skeleton, viewOf } from "../ui.js";
 
 const results = new Map(); // "who/whom" -> what came of it: kept while the page is open
 const keyOf = (who, whom) => `${who}/${whom}`;
-
-let view = null;
-
-export default {
-  title: "Intruders",
-  path: "intruders",
-  mount(root, context) {
-    view = new View(root, context);
-  },
-  update(segments) {
-    view.open(segments);
-  },
-  unmount() {
-    view = null;
-  },
-};
 
 class View {
   constructor(root, context) {
@@ -72,7 +56,7 @@ class View {
     this.drawControls();
     this.drawTable();
     this.drawSummary();
-    this.open(this.context.segments);
+    this.show(this.context.segments);
   }
 
   // --- What can be chosen ---
@@ -100,7 +84,7 @@ class View {
   /** Go to an attempt, and make it anew. */
   tryAgain(who, whom) {
     results.delete(keyOf(who, whom));
-    if (this.opened === keyOf(who, whom)) this.open([who, whom]);
+    if (this.opened === keyOf(who, whom)) this.show([who, whom]);
     else this.context.navigate("intruders", who, whom);
   }
 
@@ -147,7 +131,7 @@ class View {
 
   // --- The attempt that is open ---
 
-  open([who, whom]) {
+  show([who, whom]) {
     if (!this.kinds) return;
     const kind = this.kind(who);
     const target = this.targets.find(({ id }) => id === whom) ?? this.targets[0];
@@ -332,7 +316,7 @@ function sawColumn({ saw, showed, whom, outcome }) {
     h("p", { class: "at-quote mono" }, saw.words),
     saw.alert
       ? h("p", { class: "small" }, h("strong", { class: "mono" }, `alert ${saw.alert.name} (${saw.alert.number})`), `: ${saw.alert.means}.`)
-      : noAlert && h("p", { class: "small muted" }, whom === "gateway" ? "No alert came: whoever speaks no TLS could not read one." : "No alert came: gRPC's server closes the connection, and an intruder cannot tell this from an outage."),
+      : noAlert && h("p", { class: "small muted" }, whom === "gateway" ? "No alert came: a client that speaks no TLS could not read one." : "No alert came: gRPC's server closes the connection, and an intruder cannot tell this from an outage."),
     facts([
       ["it showed", showed ? showed.identity || "a certificate without one SPIFFE ID" : "no certificate"],
       ["serial", showed && h("mark", { class: "at-serial" }, showed.serial)],
@@ -382,3 +366,5 @@ function todoColumn(kind, result) {
       h("p", { class: "small muted" }, "In the repository: ", h("code", {}, `docs/what-can-go-wrong.md#${entry.anchor}`))),
   );
 }
+
+export default viewOf("Intruders", "intruders", View);
