@@ -14,7 +14,7 @@ from tests.compose.programs import program, run
 from tests.compose.project import ROOT, Project
 
 SCRIPTS: Final = ROOT / "scripts"
-ATTACKS: Final = ("console/__init__.py", "console/attacks.py")  # how an impostor speaks TLS
+ATTACKS: Final = ("console/__init__.py", "console/attacks.py", "doctor/*.py")  # its TLS
 CONTRACT: Final = ("audit_api/*.py", "audit_api/v1/*.py")  # which that asks for
 
 _HOME: Final = "/neighbour"
