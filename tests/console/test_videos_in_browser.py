@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Response, expect
+from playwright.sync_api import Browser, Page, Response, Route, expect
 
 from tests.console.system import System
 from tests.console.tab import Tab, opened_tab, wait_until
@@ -86,6 +86,30 @@ def test_the_path_names_who_proved_what_at_each_hop(
     ):
         for name in names:
             assert f"spiffe://video-demo.test/{name}" in hop
+
+
+def test_a_film_whose_loading_breaks_off_is_loaded_again(tab: Tab, video_file: Path) -> None:
+    """By itself, and it goes on where it was."""
+    upload(tab.page, video_file)
+    tab.page.evaluate("document.querySelector('video').currentTime = 2.5")
+    assert play_on(tab.page) > 2.5
+    broken: list[str] = []
+
+    def break_off_once(route: Route) -> None:
+        if broken:
+            return route.continue_()
+        broken.append(route.request.url)
+        return route.abort("connectionfailed")
+
+    tab.page.route("**/renditions/**", break_off_once)
+    tab.page.locator(".player select").select_option("360p")
+    note = tab.page.locator(".player [role=status]")
+    expect(note).to_contain_text("It is tried again by itself")
+    wait_until(tab.page, "document.querySelector('video').videoHeight === 360")
+    wait_until(tab.page, "document.querySelector('video').currentTime > 2.5")
+    expect(note).to_have_text("")
+    assert broken
+    tab.forget_errors()
 
 
 def test_a_sample_is_made_on_the_spot_and_becomes_playable(page: Page) -> None:

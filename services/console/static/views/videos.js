@@ -405,6 +405,8 @@ function makePlayer(view, first) {
   return player;
 }
 
+const RELOADS = 6; // of a film that breaks off, after 2, 4, 8, ... seconds
+
 function drawScreen(screen, controls, video) {
   const renditions = playable(video);
   controls.replaceChildren();
@@ -414,21 +416,40 @@ function drawScreen(screen, controls, video) {
   const source = (rendition) => `/api/videos/${video.id}/renditions/${rendition.name}`;
   const film = h("video", { controls: true, preload: "metadata", playsinline: true, "aria-label": video.title, src: source(renditions[0]) });
   film.style.aspectRatio = `${renditions[0].width} / ${renditions[0].height}`;
-  const quality = h("select", { onchange: () => choose(renditions[quality.selectedIndex]) },
+  const quality = h("select", { onchange: () => ((tries = 0), load()) },
     renditions.map((rendition) => h("option", { value: rendition.name }, `${rendition.name} · ${rendition.width}×${rendition.height} · ${bytes(rendition.size_bytes)}`)));
   const note = h("p", { class: "small muted", role: "status" });
+  const wish = { time: 0, play: false }; // where a film that is loaded again goes on
+  let tries = 0;
+  let again;
+  const load = () => {
+    clearTimeout(again);
+    if (film.isConnected) film.src = source(renditions[quality.selectedIndex]);
+  };
+  const loadLater = () => {
+    clearTimeout(again);
+    if (tries < RELOADS) again = setTimeout(load, 2000 * 2 ** tries++);
+  };
+  // A download that breaks off is an error, or leaves the film waiting without a word.
   film.addEventListener("error", () => {
-    note.textContent = "It cannot be played now: the gateway or the queue may be away, or the browser does not know H.264. Choose a quality to try again.";
+    note.textContent = tries < RELOADS
+      ? "It cannot be played now: the gateway or the queue may be away. It is tried again by itself."
+      : "It cannot be played: the gateway or the queue may be away, or the browser does not know H.264. Choose a quality to try again.";
+    loadLater();
   });
-  film.addEventListener("playing", () => (note.textContent = ""));
-  function choose(rendition) {
-    const { currentTime, paused } = film;
-    film.src = source(rendition);
-    film.addEventListener("loadedmetadata", () => {
-      film.currentTime = currentTime;
-      if (!paused) film.play();
-    }, { once: true });
-  }
+  for (const event of ["waiting", "stalled"]) film.addEventListener(event, () => wish.play && loadLater());
+  film.addEventListener("play", () => (wish.play = true));
+  film.addEventListener("pause", () => (wish.play = false));
+  film.addEventListener("timeupdate", () => (wish.time = film.currentTime || wish.time));
+  film.addEventListener("loadedmetadata", () => {
+    if (wish.time) film.currentTime = wish.time;
+    if (wish.play) film.play();
+  });
+  film.addEventListener("playing", () => {
+    clearTimeout(again);
+    tries = 0;
+    note.textContent = "";
+  });
   screen.append(film);
   controls.append(h("label", { class: "field" }, "Quality", quality), note);
 }
