@@ -20,7 +20,7 @@ from local_stack import Service, Stack
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
 
-ROUNDS: Final = 20
+ROUNDS: Final = 12
 UPLOADERS: Final = 4
 CHUNK_BYTES: Final = 64 * 1024
 FOR_UPLOADER: Final = (("on-behalf-of", identity_named("client/uploader").uri),)

@@ -15,8 +15,8 @@ import aiohttp
 from local_stack import Service, Stack
 from sample_video import make_sample_video
 
-ROUNDS: Final = 50
-VIDEOS: Final = 20
+ROUNDS: Final = 24
+VIDEOS: Final = 12
 WORKERS: Final = 2
 PATIENCE_SECONDS: Final = 180
 QUEUE_SETTINGS: Final = {
