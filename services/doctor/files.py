@@ -22,7 +22,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 _MAX_FILE_BYTES: Final = 1024 * 1024  # a bundle with every public CA is a fifth of that
 
-# Certificate, key and CA by the names that programs give them; the first certificate found counts.
+# Certificate, key and CA by the names that programs give them; the first that is there counts.
 _LAYOUTS: Final = (
     ("key-pair.pem", "key-pair.pem", ("ca-certificate.crt",)),  # this project
     ("certificate.crt", "private-key.pem", ("ca-certificate.crt",)),
@@ -170,7 +170,7 @@ def read(path: Path, max_bytes: int = _MAX_FILE_BYTES) -> File:
 
 def from_folder(folder: Path, ca: Path | None) -> Files:
     """Read the identity in a folder; its own CA file counts unless `ca` is given."""
-    layout = next((each for each in _LAYOUTS if _exists(folder / each[0])), _LAYOUTS[0])
+    layout = next((each for each in _LAYOUTS if _has_any(folder, each[:2])), _LAYOUTS[0])
     certificate, key, ca_names = folder / layout[0], folder / layout[1], layout[2]
     own_ca = next((folder / each for each in ca_names if _exists(folder / each)), None)
     if own_ca is None and layout is _LAYOUTS[0]:  # not every other program keeps one there
@@ -180,6 +180,10 @@ def from_folder(folder: Path, ca: Path | None) -> Files:
     return replace(
         files, folder=folder, revoked=read(revoked, _MAX_LISTS_BYTES) if _exists(revoked) else None
     )
+
+
+def _has_any(folder: Path, names: tuple[str, ...]) -> bool:
+    return any(_exists(folder / name) for name in names)
 
 
 def _exists(path: Path) -> bool:

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -27,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The names that an issuer gives to the files of an identity."""
+    """The names that an issuer gives to the files of an identity; key and chain may share one."""
 
     issuer: str
     certificate: str
@@ -35,12 +36,12 @@ class Layout:
     ca: str
 
 
-# A renewal that replaces key and certificate in one file is one rename. Of two files, one is new
-# before the other: for a moment they do not fit together, are refused, and then read again.
+# A renewal that replaces key and certificate in one file is one rename. Of several, one is new
+# before the other: for a moment they do not fit together, and `identity_source` reads them again.
 KEY_PAIR: Final = "key-pair.pem"
 CA_CERTIFICATE: Final = "ca-certificate.crt"
 LAYOUTS: Final = (
-    Layout("bootstrap_certs", KEY_PAIR, KEY_PAIR, CA_CERTIFICATE),
+    Layout("scripts/bootstrap_certs.py", KEY_PAIR, KEY_PAIR, CA_CERTIFICATE),
     Layout("cert-manager", "tls.crt", "tls.key", "ca.crt"),
     Layout("SPIRE", "svid.pem", "svid_key.pem", "bundle.pem"),
 )
@@ -93,17 +94,17 @@ def load_identity(
     be. Raises `IdentityError`, whose text names the file and says how to fix it.
     """
     now = now or dt.datetime.now(dt.UTC)
-    layout = next((each for each in LAYOUTS if (folder / each.certificate).exists()), LAYOUTS[0])
+    layout = _layout_of(folder)
     path, ca_path = folder / layout.certificate, folder / layout.ca
     given, key = _load_private(folder, layout)
-    roots = _parse_certificates(ca_path, _read(ca_path))
+    roots = _parse_certificates(ca_path, _read(ca_path, layout.issuer))
     leaf = given[0]
     if key.public_key() != leaf.public_key():
         raise IdentityError(
             f"{folder / layout.key}: the key is not that of the first certificate. The leaf comes "
             "first, then the issuing CA; put the key beside the leaf that it belongs to."
         )
-    best = _best_path(path, ca_path, given, roots, now)
+    best = _best_path(folder, layout, given, roots, now)
     # In order, the leaf first; what else was given may help a peer that trusts another root.
     # The leaf is always sent, be it among the roots by mistake: then a rehearsal says so.
     issuers = [each for each in dict.fromkeys([*best, *given]) if each not in {leaf, *roots}]
@@ -119,14 +120,31 @@ def load_identity(
     )
 
 
-def _read(path: Path, max_bytes: int = _MAX_FILE_BYTES) -> bytes:
+def _layout_of(folder: Path) -> Layout:
+    """Return the layout of which a certificate or a key is there; its CA's name has many uses."""
+    names: set[str] = set()
+    with suppress(OSError):  # the file that cannot be read has the better error
+        names = {path.name for path in folder.iterdir()}
+    found = [each for each in LAYOUTS if names & {each.certificate, each.key}]
+    if len(found) > 1:
+        issuers = " and of ".join(f"{each.issuer} ({each.key})" for each in found)
+        raise IdentityError(
+            f"{folder} holds the files of {issuers}: keep those that are renewed, and remove the "
+            "others."
+        )
+    return found[0] if found else LAYOUTS[0]
+
+
+def _read(
+    path: Path, issuer: str = LAYOUTS[0].issuer, *, max_bytes: int = _MAX_FILE_BYTES
+) -> bytes:
     try:
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
     except OSError as error:
         raise IdentityError(
             f"{path} cannot be read ({error.strerror}): make the certificates with "
-            "scripts/bootstrap_certs.py, and run this program as the owner of the folder."
+            f"{issuer}, and run this program as the owner of the folder."
         ) from error
     if len(content) > max_bytes:
         raise IdentityError(f"{path} is larger than {max_bytes} bytes: copy it again.")
@@ -136,12 +154,13 @@ def _read(path: Path, max_bytes: int = _MAX_FILE_BYTES) -> bytes:
 def _load_private(folder: Path, layout: Layout) -> tuple[list[x509.Certificate], PrivateKeyTypes]:
     """Read certificates and key, whether they are in one file or two."""
     key_path, path = folder / layout.key, folder / layout.certificate
-    content = _read(key_path)
+    content = _read(key_path, layout.issuer)
     status = key_path.stat()
     if not _is_private(status.st_mode, status.st_uid, status.st_gid):
         mode = stat.S_IMODE(status.st_mode)
         raise IdentityError(f"{key_path} is open to others (mode {mode:04o}): chmod 600 {key_path}")
-    certificates = _parse_certificates(path, content if path == key_path else _read(path))
+    both = content if path == key_path else _read(path, layout.issuer)
+    certificates = _parse_certificates(path, both)
     return certificates, _parse_key(key_path, _blocks(content, lambda label: b"PRIVATE" in label))
 
 
@@ -177,7 +196,7 @@ def _load_revocations(
             )
         return None
     try:
-        revocations = Revocations.parse(_read(path, _MAX_LISTS_BYTES))
+        revocations = Revocations.parse(_read(path, max_bytes=_MAX_LISTS_BYTES))
         revocations.check(chain[1] if len(chain) > 1 else chain[0], known, now)
     except RevocationError as error:
         raise IdentityError(f"{path} {error}.") from error
@@ -210,8 +229,8 @@ def _parse_key(path: Path, pem: bytes) -> PrivateKeyTypes:
 
 
 def _best_path(
-    path: Path,
-    ca_path: Path,
+    folder: Path,
+    layout: Layout,
     given: list[x509.Certificate],
     roots: list[x509.Certificate],
     now: dt.datetime,
@@ -223,12 +242,12 @@ def _best_path(
     paths = list(_paths([given[0]], given, roots))
     if not paths:
         raise IdentityError(
-            f"{path} does not lead to {ca_path.name} beside it: the issuing CA is missing "
-            "behind the leaf, or the two files come from different authorities."
+            f"{folder / layout.certificate} does not lead to {layout.ca} beside it: the issuing CA "
+            "is missing behind the leaf, or the two files come from different authorities."
         )
-    faults = [_fault_of_dates(each, now) for each in paths]
+    faults = [_fault_of_dates(each, layout, now) for each in paths]
     if "" not in faults:
-        raise IdentityError(f"{path.parent}: {faults[0]}")
+        raise IdentityError(f"{folder}: {faults[0]}")
     return paths[faults.index("")]
 
 
@@ -246,7 +265,7 @@ def _paths(
             yield from _paths([*begun, issuer], given, roots)
 
 
-def _fault_of_dates(certificates: list[x509.Certificate], now: dt.datetime) -> str:
+def _fault_of_dates(certificates: list[x509.Certificate], layout: Layout, now: dt.datetime) -> str:
     for certificate in certificates:
         name = certificate.subject.rfc4514_string() or "the leaf"
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
@@ -255,10 +274,7 @@ def _fault_of_dates(certificates: list[x509.Certificate], now: dt.datetime) -> s
                 f"{name} is not valid before {begin:%F %T} UTC: set this machine's clock, or wait."
             )
         if now > end:
-            return (
-                f"{name} expired at {end:%F %T} UTC: "
-                "have it issued again with scripts/bootstrap_certs.py."
-            )
+            return f"{name} expired at {end:%F %T} UTC: have it issued again with {layout.issuer}."
     return ""
 
 

@@ -28,6 +28,9 @@ from mtls.ssl_contexts import client_context
 # replaced. So the files are also read by time; a revocation is known after this long at the most.
 POLL_SECONDS: Final = 5.0
 _DEBOUNCE_MILLISECONDS: Final = 100  # a renewal writes several files
+# SPIRE's helper writes its three files in place, one after the other: what does not fit together is
+# read again before it is reported. cert-manager's are switched by one rename, ours are one file.
+_SETTLE_SECONDS: Final = 1.0
 
 _Made = TypeVar("_Made")
 
@@ -148,17 +151,23 @@ async def watch_identity(
 async def _watch(
     source: IdentitySource, folder: Path, load: Callable[[], Identity], poll_seconds: float
 ) -> None:
-    last_error = ""
+    reported = ""
     async with aclosing(_changes(folder, poll_seconds)) as changes:
         async for _ in changes:
             try:
-                last_error = await _read_again(source, load, last_error)
-            except Exception as error:  # noqa: BLE001  a surprise must not end the watch
-                source.observer.failed("Reading the identity again failed", error)
+                error = await _read_again(source, load)
+                if error not in {"", reported}:
+                    await asyncio.sleep(min(_SETTLE_SECONDS, poll_seconds))
+                    error = await _read_again(source, load)
+                if error not in {"", reported}:  # it is said once, and nothing has changed since
+                    source.observer.identity_refused(source.current, error)
+                reported = error
+            except Exception as surprise:  # noqa: BLE001  it must not end the watch
+                source.observer.failed("Reading the identity again failed", surprise)
 
 
-async def _read_again(source: IdentitySource, load: Callable[[], Identity], last_error: str) -> str:
-    """Use the files if they have changed; return why not, or an empty text."""
+async def _read_again(source: IdentitySource, load: Callable[[], Identity]) -> str:
+    """Use the files if they have changed; return why they cannot be used, or an empty text."""
     try:
         found = await asyncio.to_thread(load)
         if found == source.current:
@@ -167,8 +176,6 @@ async def _read_again(source: IdentitySource, load: Callable[[], Identity], last
         await asyncio.to_thread(source.rehearse, found)
         source.replace(found)
     except (MtlsError, ssl.SSLError) as error:
-        if str(error) != last_error:  # it is said once, and nothing has changed since
-            source.observer.identity_refused(source.current, str(error))
         return str(error)
     source.observer.identity_renewed(found)
     return ""

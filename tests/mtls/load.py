@@ -37,15 +37,18 @@ class Load:
 
 
 @asynccontextmanager
-async def steady_load(stack: Stack, gateway: Service) -> AsyncIterator[Load]:
+async def steady_load(stack: Stack, gateway: Service, *, lists: bool = True) -> AsyncIterator[Load]:
     """Upload, watch, download, delete and list without a pause while the body runs.
 
-    The client takes over new certificates as the services do. It repeats nothing.
+    The client takes over new certificates as the services do. It repeats nothing. `lists` says
+    that its folder has revocation lists.
     """
     load = Load()
     async with AsyncExitStack() as opened:
         source = await opened.enter_async_context(
-            watch_identity(stack.certs / "client/uploader", Role.CLIENT)
+            watch_identity(
+                stack.certs / "client/uploader", Role.CLIENT, require_revocation_lists=lists
+            )
         )
         session = await opened.enter_async_context(
             aiohttp.ClientSession(

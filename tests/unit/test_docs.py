@@ -19,6 +19,7 @@ CHECKED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     "docs/certificate-life.md": ("tests/unit/pki/test_certificate_life.py",),
     "docs/certificates-by-hand.md": ("tests/examples/test_certificates_by_hand.py",),
     "docs/copy-it.md": ("tests/examples/test_new_system.py",),
+    "docs/issuers.md": ("tests/examples/issuers_page.py",),
     "docs/refusals-by-language.md": ("tests/examples/page.py",),
     "docs/the-usual-tutorial.md": (
         "tests/examples/test_certificates_by_hand.py",

@@ -47,8 +47,8 @@ ADVICE: Final[dict[Cause, str]] = {
     Cause.NO_ANSWER: "The server is overloaded or hangs, or a firewall swallows the packets.",
     Cause.NOT_TLS: "The port belongs to another program, or to a server without TLS.",
     Cause.PROTOCOL_VERSION: "The server does not speak TLS 1.3: update it.",
-    Cause.SERVER_UNKNOWN_CA: "Server and client need certificates of the same CA: compare the two "
-    "ca-certificate.crt, and see that the server sends its issuing CA too.",
+    Cause.SERVER_UNKNOWN_CA: "Server and client need certificates of the same CA: compare their "
+    "roots (ca-certificate.crt, ca.crt, bundle.pem), and see that the server sends its issuing CA.",
     Cause.SERVER_EXPIRED: "Renew the server's certificate, or set this machine's clock.",
     Cause.SERVER_NOT_YET_VALID: "Set the clock of this machine.",
     Cause.SERVER_WRONG_PURPOSE: "The server shows a certificate without serverAuth: have it issued "

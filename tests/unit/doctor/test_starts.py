@@ -44,6 +44,7 @@ def reordered(content: bytes) -> bytes:
     return chain + key + end
 
 
+FOREIGN: Final = (("tls.crt", "tls.key", "ca.crt"), ("svid.pem", "svid_key.pem", "bundle.pem"))
 ODD_FILES: Final[dict[str, Callable[[Path], object]]] = {
     "as it should be": lambda _: None,
     "key pair with CRLF": in_file(KEY_PAIR, lambda c: c.replace(b"\n", b"\r\n")),
@@ -80,6 +81,10 @@ ODD_FILES: Final[dict[str, Callable[[Path], object]]] = {
     "a CA in binary": in_file(CA, lambda c: c.replace(b"-----", b"")),
     "others may read the key": lambda folder: (folder / KEY_PAIR).chmod(0o644),
     "a CA file that is too large": in_file(CA, lambda c: c + b"#" * 100_000),
+    "another issuer's certificate beside it": lambda folder: (folder / "svid.pem").touch(),
+    "another issuer's CA beside it": lambda folder: (folder / "ca.crt").write_bytes(
+        (folder / CA).read_bytes()
+    ),
     "a list that is none": lambda folder: (folder / "revoked.crl").write_bytes(b"nothing"),
 }
 
@@ -110,6 +115,29 @@ def test_an_old_key_format_and_another_name_of_the_block_start_too(
     assert b"BEGIN EC PRIVATE KEY" in (folder / KEY_PAIR).read_bytes()
     load_identity(folder, roles=frozenset(Role))
     assert main(["check", str(folder), "--json"]) == 0
+
+
+@pytest.mark.parametrize("names", FOREIGN, ids=lambda names: names[0])
+@pytest.mark.parametrize("missing", [None, 0, 1])
+def test_it_reads_the_files_of_other_issuers_as_a_service_does(
+    made: Made,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    names: tuple[str, str, str],
+    missing: int | None,
+) -> None:
+    """Without revocation lists, which they do not give. Half of the files: the rest is missed."""
+    for name, content in zip(names, (made.chain_pem, made.key_pem(), made.root.pem), strict=True):
+        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).chmod(0o600)
+    if missing is None:
+        assert main(["check", str(tmp_path), "--name", "localhost"]) == 0
+        return
+    (tmp_path / names[missing]).unlink()
+    assert main(["check", str(tmp_path), "--name", "localhost"]) == 1
+    said = capsys.readouterr().out
+    assert names[missing] in said
+    assert KEY_PAIR not in said
 
 
 def test_a_certificate_without_a_spiffe_id_starts_no_service_of_ours(

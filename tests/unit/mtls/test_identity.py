@@ -244,29 +244,6 @@ def test_a_key_is_private(
     assert _is_private(stat.S_IFREG | mode, owner, group) == private
 
 
-LAYOUTS_ELSEWHERE = {
-    "cert-manager": ("tls.crt", "tls.key", "ca.crt"),
-    "SPIRE": ("svid.pem", "svid_key.pem", "bundle.pem"),
-}
-
-
-@pytest.mark.parametrize("issuer", LAYOUTS_ELSEWHERE)
-def test_loads_the_file_names_of_other_issuers(
-    tmp_path: Path, authority: Authority, issued: Issued, issuer: str
-) -> None:
-    certificate, key, ca = LAYOUTS_ELSEWHERE[issuer]
-    (tmp_path / certificate).write_bytes(issued.chain_pem)
-    (tmp_path / key).write_bytes(issued.key_pem)
-    (tmp_path / key).chmod(0o600)
-    (tmp_path / ca).write_bytes(authority.ca_pem)
-    identity = load_identity(tmp_path, roles=BOTH)
-    assert identity.layout.issuer == issuer
-    assert identity.chain_pem == issued.chain_pem
-    (tmp_path / key).chmod(0o644)
-    with pytest.raises(IdentityError, match="is open to others"):
-        load_identity(tmp_path, roles=BOTH)
-
-
 def test_refuses_a_root_of_another_authority(folder: Path) -> None:
     (folder / "ca-certificate.crt").write_bytes(Authority.create(IDENTITIES).ca_pem)
     with pytest.raises(IdentityError, match="different authorities"):

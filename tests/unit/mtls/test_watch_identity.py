@@ -131,34 +131,6 @@ async def test_a_folder_that_was_replaced_is_found_by_time(
         await events.until(renewal(renewed))
 
 
-def mount(folder: Path, version: str, issued: Issued, authority: Authority) -> None:
-    """Write a version of a secret as Kubernetes does, and switch to it by one rename."""
-    data = folder / version
-    data.mkdir(parents=True)
-    (data / "tls.crt").write_bytes(issued.chain_pem)
-    (data / "tls.key").write_bytes(issued.key_pem)
-    (data / "tls.key").chmod(0o600)
-    (data / "ca.crt").write_bytes(authority.ca_pem)
-    (data / "revoked.crl").write_bytes(lists_of(authority))
-    (folder / "..data_tmp").symlink_to(version)
-    (folder / "..data_tmp").rename(folder / "..data")
-    for path in data.iterdir():
-        link = folder / path.name
-        if not link.is_symlink():
-            link.symlink_to(f"..data/{path.name}")
-
-
-async def test_a_mounted_secret_that_is_switched_is_seen(
-    tmp_path: Path, authority: Authority, events: Events
-) -> None:
-    mount(tmp_path, "..2026_1", authority.issue(GATEWAY), authority)
-    async with watch_identity(tmp_path, *Role, observer=events, poll_seconds=SOON):
-        for version in ("..2026_2", "..2026_3"):
-            renewed = authority.issue(GATEWAY)
-            mount(tmp_path, version, renewed, authority)
-            await events.until(renewal(renewed))
-
-
 async def test_a_refusal_is_reported_once_and_again_after_a_good_one(
     folder: Path, authority: Authority, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
