@@ -16,20 +16,19 @@ Manifest = Mapping[str, Any]
 
 FOLDER: Final = ROOT / "deploy/kubernetes"
 OVERLAYS: Final = ("overlays/one-node", "overlays/scale-out")
-TOOLS: Final = (
-    Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    / "video-demo-kubernetes/v1.35.4/bin"
-)
+VERSION: Final = "v1.35.4"
+_CACHE: Final = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+TOOLS: Final = Path(_CACHE) / "video-demo" / f"kubernetes-{VERSION}" / "bin"
 WORKLOADS: Final = frozenset({"Deployment", "StatefulSet", "Job"})
 
 
 def kustomize() -> list[str] | None:
     """Return the command that renders a folder, or None if there is none on this machine."""
-    if (TOOLS / "kubectl").exists():
-        return [str(TOOLS / "kubectl"), "kustomize"]
-    if shutil.which("kubectl"):
-        return ["kubectl", "kustomize"]
-    return ["kustomize", "build"] if shutil.which("kustomize") else None
+    if (TOOLS / "kustomize").exists():
+        return [str(TOOLS / "kustomize"), "build"]
+    if shutil.which("kustomize"):
+        return ["kustomize", "build"]
+    return ["kubectl", "kustomize"] if shutil.which("kubectl") else None
 
 
 def renderable() -> Sequence[str]:
