@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tests.kubernetes.manifests import TOOLS, VERSION
+from tests.kubernetes.manifests import TOOLS, VERSION, kustomize
 
 CRDS: Final = TOOLS.parent / "cert-manager-crds"
 _CERT_MANAGER: Final = "github.com/cert-manager/cert-manager@v1.21.2"
@@ -26,7 +26,8 @@ def build_programs() -> None:
     Raises `CalledProcessError`; Go says why on standard error.
     """
     for name, package in _PROGRAMS.items():
-        if not (TOOLS / name).exists():
+        has_another = name == "kustomize" and kustomize()
+        if not (TOOLS / name).exists() and not has_another:
             print(f"\nBuilding {name} {VERSION}, once; minutes ...", flush=True)
             begin = time.monotonic()
             _build(name, package)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from tests.kubernetes.flows import (
     OTHER_PORTS,
@@ -50,6 +51,13 @@ USAGES: Final = {"server": "server auth", "client": "client auth"}
 
 FOLDERS: Final = renderable()
 BASES: Final = [each for each in FOLDERS if each != "impostor"]
+NO_KUBECTL: Final = "kubectl is not installed: the overlays cannot be rendered"
+SCALE_OUT: Final = ROOT / "deploy/scale-out.yml"
+TABLES: Final = [
+    (folder, rows)
+    for folder, rows in (("base", "identities.toml"), (OVERLAYS[1], "deploy/identities.toml"))
+    if folder in FOLDERS and (ROOT / rows).exists()
+]
 
 
 def policies(folder: str = "base") -> Mapping[str, Manifest]:
@@ -127,14 +135,30 @@ def test_from_outside_the_way_in_is_loopback() -> None:
     assert all(each["spec"].get("type") is None for each in of_kind("base", "Service").values())
 
 
-@pytest.mark.skipif("overlays/scale-out" not in FOLDERS, reason="kustomize is not installed")
-def test_scaled_out_the_gateway_is_published_and_nothing_else_is_new() -> None:
-    assert flows("overlays/scale-out") - flows() == {Flow(OUTSIDE, "gateway", 8443)}
-    assert flows() <= flows("overlays/scale-out")
+@pytest.mark.skipif(OVERLAYS[1] not in FOLDERS, reason=NO_KUBECTL)
+def test_scaled_out_the_gateway_is_published_and_the_stores_are_the_queues_alone() -> None:
+    """The stores are other people's pods, with the labels that stores.yaml asks for."""
+    stores = {"database": 5432, "object-store": 8333}
+    labels = {
+        name: {"app.kubernetes.io/name": name, "network.video-demo.test/storage": "true"}
+        for name in stores
+    }
+    ends = {
+        **all_pods(OVERLAYS[1]),
+        **{name: {"metadata": {"labels": each}} for name, each in labels.items()},
+    }
+    ports = all_ports() | {*stores.values()}
+    found = policy_flows(policies(OVERLAYS[1]).values(), ends, ports)
+    assert found == flows() | {Flow(OUTSIDE, "gateway", 8443)} | {
+        Flow(caller, store, port)
+        for caller in ("video-queue", *stores)
+        for store, port in stores.items()
+    }
 
 
-def test_every_identity_has_its_certificate() -> None:
-    table = tomllib.loads((ROOT / "identities.toml").read_text("utf-8"))
+@pytest.mark.parametrize(("folder", "rows"), TABLES)
+def test_every_identity_has_its_certificate(folder: str, rows: str) -> None:
+    table = tomllib.loads((ROOT / rows).read_text("utf-8"))
     expected = {
         identity["name"].replace("/", "-"): (
             [f"spiffe://{table['trust_domain']}/{identity['name']}"],
@@ -145,7 +169,7 @@ def test_every_identity_has_its_certificate() -> None:
     }
     leaves = {
         name: each["spec"]
-        for name, each in of_kind("base", "Certificate").items()
+        for name, each in of_kind(folder, "Certificate").items()
         if not each["spec"].get("isCA")
     }
     written = {
@@ -157,7 +181,9 @@ def test_every_identity_has_its_certificate() -> None:
         assert spec["secretName"] == name
         assert spec["issuerRef"]["name"] == "issuing-ca"
         assert (spec["duration"], spec["privateKey"]["rotationPolicy"]) == ("24h", "Always")
-        assert not spec.keys() & {"commonName", "ipAddresses", "emailAddresses"}
+        assert not spec.keys() & {"ipAddresses", "emailAddresses"}
+        # PostgreSQL knows the queue by its subject; nobody else looks at one.
+        assert not spec.get("commonName") or (folder, name) == (OVERLAYS[1], "video-queue")
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -178,6 +204,17 @@ def test_it_is_started_as_compose_starts_it(service: str) -> None:
     assert "command" not in own
     assert "args" not in own
     assert {each["containerPort"] for each in own.get("ports", ())} == ports_of(compose)
+
+
+@pytest.mark.skipif(OVERLAYS[1] not in FOLDERS or not SCALE_OUT.exists(), reason=NO_KUBECTL)
+def test_scaled_out_the_queue_is_started_as_compose_starts_it() -> None:
+    more = yaml.safe_load(SCALE_OUT.read_text("utf-8"))["services"]["video-queue"]
+    own = container(pods(OVERLAYS[1])["video-queue"])
+    base = {each["name"]: each["value"] for each in container(pods("base")["video-queue"])["env"]}
+    given = {each["name"]: each.get("value", "") for each in own["env"]}
+    assert given == base | {name: str(value) for name, value in more["environment"].items()}
+    assert own["image"] == "video-demo-video-queue-scale-out:latest"
+    assert size(own["resources"]["limits"]["memory"]) == size(more["mem_limit"])
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -250,7 +287,7 @@ def test_it_is_given_its_own_key_alone_and_nobody_else_can_read_it(folder: str, 
     given = list(secrets_of(pods(folder)[name]))
     keys = [(secret, mode) for secret, key, mode in given if key == "tls.key"]
     assert keys == [("probe" if name == "genuine" else name, 0o400)]
-    assert {key for secret, key, _ in given if secret != keys[0][0]} <= {"tls.crt"}
+    assert {key for secret, key, _ in given if secret != keys[0][0]} <= {"tls.crt", "credentials"}
     assert not {secret for secret, _, _ in given} & {"root-ca", "issuing-ca", "impostor-ca"}
 
 
@@ -286,7 +323,7 @@ def test_a_node_can_be_emptied(folder: str) -> None:
         assert budget["spec"]["maxUnavailable"] == 1
 
 
-@pytest.mark.skipif(OVERLAYS[0] not in FOLDERS, reason="kustomize is not installed")
+@pytest.mark.skipif(OVERLAYS[0] not in FOLDERS, reason=NO_KUBECTL)
 def test_sqlite_never_has_two_processes() -> None:
     queue = of_kind("overlays/one-node", "StatefulSet")["video-queue"]["spec"]
     assert queue["replicas"] == 1
@@ -296,7 +333,7 @@ def test_sqlite_never_has_two_processes() -> None:
     assert "video-queue" not in of_kind("overlays/one-node", "Deployment")
 
 
-@pytest.mark.skipif(OVERLAYS[1] not in FOLDERS, reason="kustomize is not installed")
+@pytest.mark.skipif(OVERLAYS[1] not in FOLDERS, reason=NO_KUBECTL)
 def test_scaled_out_there_are_several_of_each_and_the_workers_follow_the_work() -> None:
     workloads = of_kind("overlays/scale-out", *WORKLOADS)
     assert workloads["video-queue"]["spec"]["replicas"] == 3
