@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks.needs import missing as missing_for_benchmarks
 from local_stack import require_localhost
+from tests.kubernetes.manifests import kustomize
 
 # Minutes for lint and types, the tests, and the containers: on two cores, with nothing else to do.
 _LINT, _TESTS, _CONTAINERS = 1, 13, 4
@@ -82,6 +83,8 @@ def skipped() -> Iterator[str]:
         yield f"examples in other languages (tests/examples): not installed: {', '.join(languages)}"
     if shutil.which("nginx") is None:
         yield "the doctor with nginx (tests/mtls): apt-get install nginx-light"
+    if kustomize() is None:
+        yield "the overlays of deploy/kubernetes (tests/kubernetes): not installed: kubectl"
     if lacking := missing_for_benchmarks(["node", "nginx"]):
         yield f"rows of the benchmarks (tests/benchmarks) that need {'; '.join(lacking)}"
     if os.geteuid() != 0:

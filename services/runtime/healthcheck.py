@@ -3,9 +3,11 @@
     python -m runtime.healthcheck grpc://backend:50051 --identity /certs/probe
     python -m runtime.healthcheck https://front:8443/healthz --identity /certs/probe
     python -m runtime.healthcheck tls://backend:50051 --identity /certs/backend --alive /tmp/alive
+    python -m runtime.healthcheck --alive /tmp/alive
 
 The third is for a server whose own certificate is for no client: it verifies the server as a client
 does, and shows it nothing. Whether it can do its work, the server then has to say in a file.
+The fourth looks at that file alone, for an orchestrator that starts again what does not move.
 
 Exits with 0 if it is, and with 1 and one line on standard error if not.
 """
@@ -109,20 +111,26 @@ def main(arguments: list[str] | None = None) -> int:
     """Check the service at the URL given; return the exit code."""
     parser = argparse.ArgumentParser(prog="runtime.healthcheck", description=__doc__)
     parser.add_argument(
-        "url", type=urlsplit, help="grpc://HOST:PORT, https://HOST:PORT/PATH or tls://HOST:PORT"
+        "url",
+        type=urlsplit,
+        nargs="?",
+        help="grpc://HOST:PORT, https://HOST:PORT/PATH or tls://HOST:PORT",
     )
-    parser.add_argument(
-        "--identity", type=Path, required=True, help="folder of the certificate to check with"
-    )
+    parser.add_argument("--identity", type=Path, help="folder of the certificate to check with")
     parser.add_argument("--alive", type=Path, help="file in which the process shows that it lives")
     options = parser.parse_args(arguments)
-    if options.url.scheme not in _CHECKS:
+    if not options.url and not options.alive:
+        parser.error("a URL, or --alive, says what to check")
+    if options.url and options.url.scheme not in _CHECKS:
         parser.error("the URL begins with grpc://, https:// or tls://")
-    role, check = _CHECKS[options.url.scheme]
+    if options.url and not options.identity:
+        parser.error("a URL is called with an --identity")
     try:
         if options.alive:
             check_alive(options.alive)
-        check(options.url, load_identity(options.identity, roles=frozenset({role})))
+        if options.url:
+            role, check = _CHECKS[options.url.scheme]
+            check(options.url, load_identity(options.identity, roles=frozenset({role})))
     except MtlsError as error:
         print(error, file=sys.stderr)
         return 1

@@ -65,3 +65,24 @@ def test_the_health_check_fails_for_a_process_that_is_not_alive(
     arguments = ["grpc://127.0.0.1:1", "--identity", str(tmp_path)]
     assert main([*arguments, "--alive", str(tmp_path / "alive")]) == 1
     assert "has not started" in capsys.readouterr().err
+
+
+def test_the_file_alone_can_be_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For an orchestrator that restarts what does not move, whatever has become of its server."""
+    file = tmp_path / "alive"
+    file.write_text(f"{time.monotonic():020.3f}")
+    assert main(["--alive", str(file)]) == 0
+    file.write_text(f"{time.monotonic() - 31:020.3f}")
+    assert main(["--alive", str(file)]) == 1
+    assert "has not moved" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--identity", "."], ["grpc://127.0.0.1:1"], ["grpc://h:1", "--alive", "."]]
+)
+def test_without_anything_to_check_it_is_a_wrong_command(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
