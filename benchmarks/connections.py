@@ -52,7 +52,17 @@ def open_and_close_http2(connect: Connect, number: int) -> None:
 
 def get(connection: socket.socket, path: str) -> int:
     """Send a GET, and return the status of the answer, which is read to its end."""
+    send(connection, path)
+    return receive(connection)
+
+
+def send(connection: socket.socket, path: str) -> None:
+    """Send a GET."""
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+
+
+def receive(connection: socket.socket) -> int:
+    """Return the status of an answer, which is read to its end."""
     with connection.makefile("rb") as answer:
         status = int(answer.readline().split()[1])
         length = 0

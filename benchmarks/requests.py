@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from mtls.identity import Identity
 
-from benchmarks.needs import NODE
+from benchmarks.needs import NODE, NPM_FOLDER
 from benchmarks.processes import on_core
 from benchmarks.rounds import Sample
-from benchmarks.stacks import PEER, Place, Stack
+from benchmarks.stacks import Place, Stack
 
 CONNECTIONS: Final = 16
 VIDEO_BYTES: Final = 1024  # so few that a POST is about the metadata
@@ -61,7 +61,7 @@ def measure_requests(place: Place, stack: Stack, load: Load, video_id: str = "")
 def _run(place: Place, asked: dict[str, Any]) -> Any:
     with on_core(place.cores.client):
         done = subprocess.run(
-            [NODE, PEER / "load.js"],
+            [NODE, NPM_FOLDER / "load.js"],
             input=json.dumps(asked).encode(),
             capture_output=True,
             timeout=_SECONDS,

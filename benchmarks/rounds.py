@@ -28,7 +28,8 @@ class Measure:
     """One figure of two sides, `ours` against `theirs`, round for round.
 
     `bar` is what the ratio ours / theirs is to reach: at least, if more is better, else at most.
-    Without a bar it is measured for the plots and for the curious.
+    Without a bar it is measured for the plots and for the curious. With `range_bar` the range of
+    the ratios, from the smallest to the largest, is to be at most that.
     """
 
     row: str
@@ -38,6 +39,7 @@ class Measure:
     theirs: str
     values: tuple[tuple[float, float], ...]
     bar: float | None = None
+    range_bar: float | None = None
     more_is_better: bool = False
 
     @property
@@ -47,9 +49,11 @@ class Measure:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the median of the ratios reaches the bar."""
+        """Whether the median of the ratios reaches the bar, and the range its own."""
         if self.bar is None:
             return None
+        if self.range_bar is not None and max(self.ratios) - min(self.ratios) > self.range_bar:
+            return False
         ratio = median(self.ratios)
         return ratio >= self.bar if self.more_is_better else ratio <= self.bar
 
@@ -65,6 +69,7 @@ class Measure:
             "theirs": _side(self.theirs, sides[1]),
             "ratio": _spread(self.ratios),
             "bar": self.bar,
+            "range_bar": self.range_bar,
             "is_met": self.is_met,
         }
 
@@ -90,6 +95,10 @@ class Rounds:
     measured: int
     warm_ups: int = 1
 
+    def without_warm_up(self) -> "Rounds":
+        """Return as many rounds, for servers that are new in each: they warm up in it."""
+        return Rounds(self.measured, warm_ups=0)
+
     def alternate(self, sides: Mapping[str, Callable[[], Sample]]) -> dict[str, list[Sample]]:
         """Measure the sides in turn, round for round; return the samples."""
         samples: dict[str, list[Sample]] = {name: [] for name in sides}
@@ -111,6 +120,7 @@ def compare(
     title: str,
     unit: str,
     bar: float | None = None,
+    range_bar: float | None = None,
     more_is_better: bool = False,
 ) -> Measure:
     """Return one figure of two sides, round for round."""
@@ -123,5 +133,6 @@ def compare(
         theirs=theirs,
         values=tuple((one[figure], other[figure]) for one, other in rounds),
         bar=bar,
+        range_bar=range_bar,
         more_is_better=more_is_better,
     )

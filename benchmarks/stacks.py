@@ -12,13 +12,30 @@ from typing import Final
 from mtls.certificates import Role
 from mtls.identity import Identity, load_identity
 
-from benchmarks.needs import NODE
+from benchmarks.needs import GO_FOLDER, NODE, NPM_FOLDER, VENV_PYTHON
 from benchmarks.processes import Cores, Server, serving
 from local_stack import ROOT
 
-PEER: Final = ROOT / "benchmarks" / "peer-node"
 OURS: Final = "ours"
-PEER_NAME: Final = "Node"
+NODE_PEER: Final = "Node"
+FASTAPI: Final = "FastAPI"
+GO: Final = "Go"
+FLOOR: Final = "floor"
+
+_FASTAPI_FOLDER: Final = ROOT / "benchmarks" / "peer-fastapi"
+# How the queue and the gateway of each are started.
+_PEERS: Final[Mapping[str, tuple[list[str | Path], list[str | Path]]]] = {
+    NODE_PEER: ([NODE, NPM_FOLDER / "queue.js"], [NODE, NPM_FOLDER / "gateway.js"]),
+    FASTAPI: (
+        [VENV_PYTHON, _FASTAPI_FOLDER / "peer_queue.py"],
+        [VENV_PYTHON, _FASTAPI_FOLDER / "peer_gateway.py"],
+    ),
+    GO: ([GO_FOLDER / "bin" / "queue"], [GO_FOLDER / "bin" / "gateway"]),
+    FLOOR: (
+        [sys.executable, "-m", "benchmarks.floor.queue"],
+        [sys.executable, "-m", "benchmarks.floor.gateway"],
+    ),
+}
 
 _PYTHONPATH: Final = ":".join(
     str(ROOT / each)
@@ -79,15 +96,30 @@ def our_stack(
     as_always = (transport, store, hooks) == ("mtls", "disk", True)
     with ExitStack() as stack:
         queue = stack.enter_context(our_queue(home, [] if as_always else options))
-        gateway = stack.enter_context(our_gateway(home, queue, [] if as_always else options))
+        gateway = stack.enter_context(
+            our_gateway(home, queue.address, [] if as_always else options)
+        )
         yield Stack(name, gateway, queue, "http" if transport == "plain" else "https")
+
+
+@contextmanager
+def stack_of(
+    place: Place, kind: str, *, transport: str = "mtls", store: str = "disk", hooks: bool = True
+) -> Iterator[Stack]:
+    """Run ours, or the peer of that name."""
+    with (
+        our_stack(place, OURS, transport=transport, store=store, hooks=hooks)
+        if kind == OURS
+        else peer_stack(place, kind)
+    ) as stack:
+        yield stack
 
 
 @contextmanager
 def fresh(
     place: Place, kind: str, *, transport: str = "mtls", store: str = "disk", hooks: bool = True
 ) -> Iterator[Stack]:
-    """Run a stack in a folder of its own, ours or the peer's, and remove what it has stored.
+    """Run a stack in a folder of its own, ours or a peer's, and remove what it has stored.
 
     To have one for each round: of two servers that are alike, one may take a tenth more for each
     request, or half as much again for each byte, for as long as it lives. So it may be that its
@@ -96,15 +128,14 @@ def fresh(
     with tempfile.TemporaryDirectory(dir=place.folder) as folder, ExitStack() as running:
         own = replace(place, folder=Path(folder))
         yield running.enter_context(
-            our_stack(own, OURS, transport=transport, store=store, hooks=hooks)
-            if kind == OURS
-            else node_stack(own)
+            stack_of(own, kind, transport=transport, store=store, hooks=hooks)
         )
 
 
 # All of the load comes from one client and at once; the limits for one identity would refuse it.
 _ROOM_FOR_ONE_CLIENT: Final = {
-    "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS": "1000",
+    "GATEWAY_MAX_CONNECTIONS": "2000",
+    "GATEWAY_MAX_CONNECTIONS_PER_ADDRESS": "2000",
     "GATEWAY_MAX_REQUESTS": "4000",
     "GATEWAY_MAX_UPLOADS": "4000",
     "GATEWAY_MAX_DOWNLOADS": "4000",
@@ -130,12 +161,12 @@ def our_queue(place: Place, options: list[str]) -> Iterator[Server]:
 
 
 @contextmanager
-def our_gateway(place: Place, queue: Server, options: list[str]) -> Iterator[Server]:
-    """Run our gateway in front of `queue`, with `options` as a variant."""
+def our_gateway(place: Place, queue: str, options: list[str]) -> Iterator[Server]:
+    """Run our gateway in front of the queue at host:port, with `options` as a variant."""
     variables = {
         "GATEWAY_LISTEN": "127.0.0.1:0",
         "GATEWAY_IDENTITY": str(place.certs / "gateway"),
-        "GATEWAY_QUEUE": queue.address,
+        "GATEWAY_QUEUE": queue,
     }
     with _ours("gateway", options, variables, place.cores.front, place.folder) as server:
         yield server
@@ -160,34 +191,36 @@ def _ours(
 
 
 @contextmanager
-def node_stack(place: Place, name: str = PEER_NAME) -> Iterator[Stack]:
-    """Run the peer: fastify in front of @grpc/grpc-js."""
-    home = place.below(name.replace(" ", "-"))
-    shared = {"PROTOS": str(ROOT / "protos"), "PEER_LISTEN": "127.0.0.1:0"}
+def peer_stack(place: Place, kind: str) -> Iterator[Stack]:
+    """Run a peer: `kind` is its name."""
+    home = place.below(kind)
+    variables = {
+        "PROTOS": str(ROOT / "protos"),
+        "PEER_LISTEN": "127.0.0.1:0",
+        "PYTHONPATH": str(ROOT / "protos" / "gen") if kind == FASTAPI else _PYTHONPATH,
+    }
+    start_queue, start_gateway = _PEERS[kind]
     with ExitStack() as stack:
         queue = stack.enter_context(
             serving(
                 "queue",
-                [NODE, PEER / "queue.js"],
-                {**shared, "PEER_IDENTITY": str(place.certs / "video-queue")},
+                start_queue,
+                {**variables, "PEER_IDENTITY": str(place.certs / "video-queue")},
                 core=place.cores.behind,
                 folder=home.folder,
             )
         )
+        identity = {"PEER_IDENTITY": str(place.certs / "gateway"), "PEER_QUEUE": queue.address}
         gateway = stack.enter_context(
             serving(
                 "gateway",
-                [NODE, PEER / "gateway.js"],
-                {
-                    **shared,
-                    "PEER_IDENTITY": str(place.certs / "gateway"),
-                    "PEER_QUEUE": queue.address,
-                },
+                start_gateway,
+                {**variables, **identity},
                 core=place.cores.front,
                 folder=home.folder,
             )
         )
-        yield Stack(name, gateway, queue)
+        yield Stack(kind, gateway, queue)
 
 
 def free_port() -> int:

@@ -33,7 +33,10 @@ def bar(measure: dict[str, Any]) -> str:
     """Return what the ratio is to reach."""
     if measure["bar"] is None:
         return ""
-    return f"{'>=' if measure['more_is_better'] else '<='} {measure['bar']:g}"
+    said = f"{'>=' if measure['more_is_better'] else '<='} {measure['bar']:g}"
+    if (range_bar := measure.get("range_bar")) is not None:
+        said += f", range {range_bar:g}"
+    return said
 
 
 def verdict(measure: dict[str, Any]) -> str:

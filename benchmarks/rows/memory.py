@@ -9,23 +9,24 @@ from benchmarks.processes import on_core
 from benchmarks.requests import Load, measure_requests
 from benchmarks.rounds import Measure, Sample, compare
 from benchmarks.rows.scale import Scale
-from benchmarks.stacks import OURS, PEER_NAME, Place, fresh
+from benchmarks.stacks import FASTAPI, GO, NODE_PEER, OURS, Place, fresh
 
 
-def against_node(place: Place, scale: Scale) -> Iterator[Measure]:
+def against_peers(place: Place, scale: Scale) -> Iterator[Measure]:
     """MB of both servers, and kB of an open connection at the gateway.
 
     Each round has servers of its own: memory that was once taken is rarely given back.
     """
-    samples = scale.rounds.alternate(
-        {kind: partial(_measure, place, kind, scale) for kind in (OURS, PEER_NAME)}
+    samples = scale.rounds.without_warm_up().alternate(
+        {kind: partial(_measure, place, kind, scale) for kind in (OURS, NODE_PEER, FASTAPI, GO)}
     )
-    for figure, title, unit, bar in (
-        ("started", "memory of both servers after their first request", "MB", 0.75),
-        ("connection", "memory of an open connection at the gateway", "kB", 0.5),
-        ("used", f"memory of both servers after {scale.requests} requests", "MB", 0.75),
-    ):
-        yield compare(samples, OURS, PEER_NAME, figure, row="8", title=title, unit=unit, bar=bar)
+    for other, bar in ((NODE_PEER, 1.0), (FASTAPI, None), (GO, None)):
+        for figure, title, unit in (
+            ("started", "memory of both servers after their first request", "MB"),
+            ("connection", "memory of an open connection at the gateway", "kB"),
+            ("used", f"memory of both servers after {scale.requests} requests", "MB"),
+        ):
+            yield compare(samples, OURS, other, figure, row="8", title=title, unit=unit, bar=bar)
 
 
 def _measure(place: Place, kind: str, scale: Scale) -> Sample:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,16 @@ from benchmarks.connections import Connect, connector, open_and_close, open_and_
 from benchmarks.processes import Server, on_core, spawn
 from benchmarks.rounds import Measure, Sample, compare
 from benchmarks.rows.scale import Scale
-from benchmarks.stacks import OURS, PEER_NAME, Place, free_port, node_stack, our_stack
+from benchmarks.stacks import (
+    FASTAPI,
+    GO,
+    NODE_PEER,
+    OURS,
+    Place,
+    free_port,
+    our_stack,
+    stack_of,
+)
 from benchmarks.waiting import until
 
 _NGINX: Final = "nginx"
@@ -30,30 +39,29 @@ def against_others(place: Place, scale: Scale) -> Iterator[Measure]:
     verifies for each connection. (nginx and Node want one of the root too, and grpc-js takes none.)
     """
     alike = _without_lists(place)
-    with (
-        our_stack(alike, OURS) as our_servers,
-        node_stack(alike, PEER_NAME) as node,
-        nginx(alike) as floor,
-        our_stack(place, _LISTS) as listed,
-    ):
-        gateways = (
-            (OURS, our_servers.gateway),
-            (PEER_NAME, node.gateway),
-            (_NGINX, floor),
-            (_LISTS, listed.gateway),
-        )
+    with ExitStack() as running:
+        stacks = [
+            running.enter_context(stack_of(alike, kind)) for kind in (OURS, NODE_PEER, FASTAPI, GO)
+        ]
+        gateways = {each.name: each.gateway for each in stacks}
+        gateways[_NGINX] = running.enter_context(nginx(alike))
+        gateways[_LISTS] = running.enter_context(our_stack(place, _LISTS)).gateway
         at_the_gateway = scale.rounds.alternate(
-            {name: https(place, server, scale) for name, server in gateways}
+            {name: https(place, server, scale) for name, server in gateways.items()}
         )
         at_the_queue = scale.rounds.alternate(
-            {each.name: _grpc(place, each.queue, scale) for each in (our_servers, node)}
+            {each.name: _grpc(place, each.queue, scale) for each in stacks}
         )
     for row, where, samples, ours, theirs, bar in (
-        ("3", "gateway", at_the_gateway, OURS, PEER_NAME, 0.72),
+        ("3", "gateway", at_the_gateway, OURS, NODE_PEER, 1.0),
         ("3", "gateway", at_the_gateway, OURS, _NGINX, 1.02),
-        ("3", "gateway", at_the_gateway, _NGINX, PEER_NAME, None),
+        ("3", "gateway", at_the_gateway, OURS, FASTAPI, None),
+        ("3", "gateway", at_the_gateway, OURS, GO, None),
+        ("3", "gateway", at_the_gateway, _NGINX, NODE_PEER, None),
         ("3", "gateway", at_the_gateway, _LISTS, OURS, None),
-        ("4", "queue", at_the_queue, OURS, PEER_NAME, 0.40),
+        ("4", "queue", at_the_queue, OURS, NODE_PEER, 1.0),
+        ("4", "queue", at_the_queue, OURS, FASTAPI, None),
+        ("4", "queue", at_the_queue, OURS, GO, None),
     ):
         yield compare(
             samples,

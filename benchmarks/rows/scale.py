@@ -15,6 +15,10 @@ class Scale:
     warm_up_requests: int
     connections: int
     open_connections: int
+    sidecar_requests: int
+    sidecar_bytes: int
+    growth: tuple[int, ...]
+    flood_seconds: float
     bulk_bytes: int
     warm_up_bytes: int
     few_videos: int
@@ -29,6 +33,10 @@ FULL: Final = Scale(
     warm_up_requests=1000,
     connections=400,
     open_connections=400,
+    sidecar_requests=2000,
+    sidecar_bytes=64 * 1024**2,
+    growth=(1, 10, 100, 1000),
+    flood_seconds=2,
     bulk_bytes=256 * 1024**2,
     warm_up_bytes=16 * 1024**2,
     few_videos=1_000,
@@ -42,6 +50,10 @@ SMOKE: Final = Scale(
     warm_up_requests=64,
     connections=8,
     open_connections=8,
+    sidecar_requests=64,
+    sidecar_bytes=1024**2,
+    growth=(1, 2, 4, 8),
+    flood_seconds=0.2,
     bulk_bytes=1024**2,
     warm_up_bytes=1024,
     few_videos=300,

@@ -7,20 +7,35 @@ from functools import partial
 from benchmarks.connections import connector
 from benchmarks.rounds import Measure, Sample, compare
 from benchmarks.rows.scale import Scale
-from benchmarks.stacks import OURS, PEER_NAME, Place, fresh
+from benchmarks.stacks import FASTAPI, GO, NODE_PEER, OURS, Place, fresh
 from benchmarks.waiting import until
 
 
-def against_node(place: Place, scale: Scale) -> Iterator[Measure]:
+def against_peers(place: Place, scale: Scale) -> Iterator[Measure]:
     """Milliseconds, and what they cost in CPU; the gateway is started when the queue listens."""
     samples = scale.rounds.alternate(
-        {kind: partial(_measure, place, kind) for kind in (OURS, PEER_NAME)}
+        {kind: partial(_measure, place, kind) for kind in (OURS, NODE_PEER, FASTAPI, GO)}
     )
-    for figure, title, unit, bar in (
-        ("wall", "start of both servers to the first answer", "ms", 1.0),
-        ("cpu", "CPU of both servers up to the first answer", "CPU ms", None),
-    ):
-        yield compare(samples, OURS, PEER_NAME, figure, row="10", title=title, unit=unit, bar=bar)
+    for other, bar in ((NODE_PEER, 1.1), (FASTAPI, None), (GO, None)):
+        yield compare(
+            samples,
+            OURS,
+            other,
+            "wall",
+            row="10",
+            title="start of both servers to the first answer",
+            unit="ms",
+            bar=bar,
+        )
+        yield compare(
+            samples,
+            OURS,
+            other,
+            "cpu",
+            row="10",
+            title="CPU of both servers up to the first answer",
+            unit="CPU ms",
+        )
 
 
 def _measure(place: Place, kind: str) -> Sample:

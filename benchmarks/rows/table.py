@@ -7,8 +7,10 @@ from typing import Final
 from benchmarks.rounds import Measure
 from benchmarks.rows import (
     bootstrap,
+    growth,
     memory,
     new_connections,
+    sidecars,
     start_up,
     store_size,
     transfers,
@@ -33,25 +35,49 @@ class Group:
         return "+".join(self.rows)
 
 
+_PEERS: Final = ("node", "venv", "go")
 GROUPS: Final = (
-    Group(("1", "2"), "warm requests, against Node", warm_requests.against_node, ("node",)),
+    Group(
+        ("1", "2", "12"),
+        "warm requests, against Node, FastAPI, Go and the libraries' floor",
+        warm_requests.against_peers,
+        _PEERS,
+    ),
     Group(
         ("3", "4"),
-        "new connections, against Node and nginx",
+        "new connections, against Node, FastAPI, Go and nginx",
         new_connections.against_others,
-        ("node", "nginx"),
+        (*_PEERS, "nginx"),
     ),
     Group(("5",), "large videos and new connections: mutual TLS, TLS, plain", transfers.transports),
-    Group(("6",), "large videos, against Node", transfers.against_node, ("node",)),
+    Group(("6",), "large videos, against Node, FastAPI and Go", transfers.against_peers, _PEERS),
     Group(("7",), "all certificates, against openssl", bootstrap.against_openssl, ("openssl",)),
-    Group(("8",), "memory, against Node", memory.against_node, ("node",)),
+    Group(("8",), "memory, against Node, FastAPI and Go", memory.against_peers, _PEERS),
     Group(("9",), "the store with many videos, against few", store_size.against_small),
-    Group(("10",), "start of the servers, against Node", start_up.against_node, ("node",)),
+    Group(
+        ("10",),
+        "start of the servers, against Node, FastAPI and Go",
+        start_up.against_peers,
+        _PEERS,
+    ),
     Group(
         ("11",),
         "warm requests: mutual TLS, without our hooks, TLS, plain",
         warm_requests.variants,
         ("node",),
+    ),
+    Group(
+        ("13",),
+        "mutual TLS in the application, against proxies beside plain services",
+        sidecars.against_sidecars,
+        ("node", "venv", "nginx-stream", "haproxy", "stunnel"),
+    ),
+    Group(("14",), "a request with many connections open", growth.with_connections),
+    Group(
+        ("15",),
+        "as many new connections as the gateway takes, and a valid client meanwhile",
+        growth.with_handshakes,
+        ("node", "go"),
     ),
 )
 ROWS: Final = tuple(row for group in GROUPS for row in group.rows)

@@ -7,21 +7,21 @@ from benchmarks.bulk import measure_upload_and_download
 from benchmarks.rounds import Measure, Sample, compare
 from benchmarks.rows.new_connections import https
 from benchmarks.rows.scale import Scale
-from benchmarks.stacks import OURS, PEER_NAME, Place, Stack, fresh
+from benchmarks.stacks import FASTAPI, GO, NODE_PEER, OURS, Place, Stack, fresh
 
 
 def transports(place: Place, scale: Scale) -> Iterator[Measure]:
     """CPU of a byte, and of a new connection, over mutual TLS, TLS and plain TCP."""
-    samples = scale.rounds.alternate(
+    samples = scale.rounds.without_warm_up().alternate(
         {
             transport: partial(_measure_transport, place, transport, scale)
             for transport in ("mtls", "tls", "plain")
         }
     )
-    for title, unit, figure, bar in (
-        ("upload", "CPU ms/MB", "upload_cpu", 1.5),
-        ("download", "CPU ms/MB", "download_cpu", 1.5),
-        ("new connection", "CPU ms", "cpu", None),
+    for title, unit, figure, bar, range_bar in (
+        ("upload", "CPU ms/MB", "upload_cpu", 1.5, None),
+        ("download", "CPU ms/MB", "download_cpu", 1.3, 0.3),
+        ("new connection", "CPU ms", "cpu", None, None),
     ):
         for other in ("plain", "tls"):
             yield compare(
@@ -33,38 +33,45 @@ def transports(place: Place, scale: Scale) -> Iterator[Measure]:
                 title=title,
                 unit=unit,
                 bar=bar if other == "plain" else None,
+                range_bar=range_bar if other == "plain" else None,
             )
 
 
-def against_node(place: Place, scale: Scale) -> Iterator[Measure]:
-    """MB/s against the peer, both with a store in memory.
+def against_peers(place: Place, scale: Scale) -> Iterator[Measure]:
+    """MB/s against the peers, all with a store in memory.
 
     Each round has servers of its own: what is uploaded stays in their memory, and would add up.
     """
-    samples = scale.rounds.alternate(
-        {kind: partial(_measure, place, kind, scale) for kind in (OURS, PEER_NAME)}
+    samples = scale.rounds.without_warm_up().alternate(
+        {kind: partial(_measure, place, kind, scale) for kind in (OURS, NODE_PEER, FASTAPI, GO)}
     )
-    for way in ("upload", "download"):
-        yield compare(
-            samples,
-            OURS,
-            PEER_NAME,
-            f"{way}_rate",
-            row="6",
-            title=way,
-            unit="MB/s",
-            bar=1.0,
-            more_is_better=True,
-        )
-        yield compare(
-            samples,
-            OURS,
-            PEER_NAME,
-            f"{way}_cpu",
-            row="6",
-            title=f"CPU of {way}",
-            unit="CPU ms/MB",
-        )
+    for other, rate_bar, cpu_bar in (
+        (NODE_PEER, 1.0, 1.0),
+        (FASTAPI, 1.5, round(1 / 1.5, 2)),
+        (GO, None, None),
+    ):
+        for way in ("upload", "download"):
+            yield compare(
+                samples,
+                OURS,
+                other,
+                f"{way}_rate",
+                row="6",
+                title=way,
+                unit="MB/s",
+                bar=rate_bar,
+                more_is_better=True,
+            )
+            yield compare(
+                samples,
+                OURS,
+                other,
+                f"{way}_cpu",
+                row="6",
+                title=f"CPU of {way}",
+                unit="CPU ms/MB",
+                bar=cpu_bar,
+            )
 
 
 def _measure_transport(place: Place, transport: str, scale: Scale) -> Sample:
