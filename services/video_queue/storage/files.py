@@ -102,7 +102,7 @@ class Files:
         """
         for each in gone:
             await to_thread((self._stored / each.id).unlink, missing_ok=True)
-            self._quota.release(each.size_bytes, owner)
+            self._quota.remove(each.size_bytes, owner)
 
     async def sweep(self, is_known: Callable[[list[str]], Awaitable[set[str]]]) -> int:
         """Make the folders, and delete what a crash has left; return how many files that were.

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from runtime.environment import Environment
+from runtime.errors import ConfigurationError
 from video_queue.domain.capacity import Capacity
 from video_queue.domain.videos import Limits
+from video_queue.storage.database_url import parse_database_url
 
 _GIB: Final = 1024**3
 
@@ -38,7 +40,7 @@ class Settings:
         sqlite = f"sqlite:///{data / 'video-queue.db'}"
         return cls(
             data=data,
-            database_url=env.text("VIDEO_QUEUE_DATABASE_URL", sqlite),
+            database_url=_database_url(env, sqlite),
             limits=Limits(
                 upload_bytes=env.integer("VIDEO_QUEUE_MAX_UPLOAD_BYTES", 4 * _GIB, minimum=1),
                 title_length=env.integer("VIDEO_QUEUE_MAX_TITLE_LENGTH", 200, minimum=1),
@@ -58,6 +60,15 @@ class Settings:
             lease_seconds=env.integer("VIDEO_QUEUE_LEASE_SECONDS", 30, minimum=1, maximum=86_400),
             max_attempts=env.integer("VIDEO_QUEUE_MAX_ATTEMPTS", 3, minimum=1, maximum=100),
         )
+
+
+def _database_url(env: Environment, default: str) -> str:
+    url = env.text("VIDEO_QUEUE_DATABASE_URL", default)
+    try:
+        parse_database_url(url)
+    except ValueError as error:
+        raise ConfigurationError(f"VIDEO_QUEUE_DATABASE_URL {error}") from None
+    return url
 
 
 def _capacity(env: Environment, kind: str, total: int, share: int) -> Capacity:

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mtls import IdentitySource
+
 import structlog
 
 from runtime.errors import StartError
@@ -39,21 +41,35 @@ class Store:
     work: Work
     notifier: Notifier
     quota: Quota
+    shared: Catalog | None = None
+    """The catalog, where other queues may change it too."""
+
+    async def maintain(self) -> None:
+        """Do what is to be done once a second."""
+        await self.work.release_lost()
+        if self.shared:
+            self.quota.refresh(*await self.shared.used_bytes())
 
 
 @asynccontextmanager
-async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
+async def opened(
+    settings: Settings, clock: Clock, identity: IdentitySource | None = None
+) -> AsyncIterator[Store]:
     """Yield the store; at the end, finish what was begun and close the database.
+
+    PostgreSQL is shown `identity`.
 
     Raises `StartError` or `CatalogUnavailable`.
     """
     shielded = ShieldedTasks()
     with _locked(settings.data):
         async with Database.opened(
-            settings.database_url, shielded, Ballast(settings.data)
+            settings.database_url, shielded, Ballast(settings.data), identity
         ) as database:
             try:
-                yield await _prepared(settings, database, shielded, clock)
+                store = await _prepared(settings, database, shielded, clock)
+                async with database.followed_by(store.notifier):
+                    yield store
             finally:
                 await shielded.finish()
 
@@ -61,8 +77,9 @@ async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
 async def _prepared(
     settings: Settings, database: Database, shielded: ShieldedTasks, clock: Clock
 ) -> Store:
-    catalog = Catalog(database)
-    leases = Leases(database, dt.timedelta(seconds=settings.lease_seconds), settings.max_attempts)
+    catalog = Catalog(database, settings.quota_bytes, settings.owner_quota_bytes)
+    length = dt.timedelta(seconds=settings.lease_seconds)
+    leases = Leases(database, length, settings.max_attempts, settings.quota_bytes)
     used_bytes, used_by = await catalog.used_bytes()
     quota = Quota(settings.quota_bytes, settings.owner_quota_bytes, used_bytes, used_by)
     notifier = Notifier()
@@ -80,6 +97,7 @@ async def _prepared(
         Work(catalog, leases, sources, renditions, notifier, shielded, clock=clock),
         notifier,
         quota,
+        catalog if database.is_shared else None,
     )
 
 

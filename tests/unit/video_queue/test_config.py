@@ -22,7 +22,7 @@ def test_two_variables_are_enough() -> None:
 
 
 def test_the_database_password_is_not_shown() -> None:
-    url = "postgresql+psycopg://user:secret@db/videos"
+    url = "postgresql+psycopg://user:secret@db/videos?sslmode=verify-full"
     config = Config.from_environment({**NEEDED, "VIDEO_QUEUE_DATABASE_URL": url})
     assert config.service.database_url == url
     assert "secret" not in repr(config)
@@ -51,3 +51,49 @@ def test_a_missing_variable_is_named(missing: str) -> None:
 def test_a_bad_value_is_named_with_its_variable(name: str, value: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         Config.from_environment({**NEEDED, name: value})
+
+
+POSTGRESQL = "postgresql+psycopg://video_queue@database:5432/videos"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"{POSTGRESQL}?sslmode=verify-full",
+        f"{POSTGRESQL}?sslmode=verify-full&sslrootcert=/ca.crt&target_session_attrs=primary",
+        "postgresql+psycopg:///videos?sslmode=verify-full&host=one:5432&host=two:5432",
+        "postgresql+psycopg:///videos?host=/run/postgresql",  # the kernel says who calls
+        "sqlite:////data/other.db",
+    ],
+)
+def test_a_database_is_reached_over_mutual_tls_or_not_by_the_network(url: str) -> None:
+    config = Config.from_environment({**NEEDED, "VIDEO_QUEUE_DATABASE_URL": url})
+    assert config.service.database_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        (POSTGRESQL, "would let the connection go without TLS"),
+        (f"{POSTGRESQL}?sslmode=disable", "would let the connection go without TLS"),
+        (f"{POSTGRESQL}?sslmode=require", "would let the connection go without TLS"),
+        (f"{POSTGRESQL}?sslmode=verify-ca", "would let the connection go without TLS"),
+        (f"{POSTGRESQL}?sslmode=disable&sslmode=verify-full", "would let the connection go"),
+        ("postgresql+psycopg:///videos?host=/run/postgresql&host=two", "would let the connection"),
+        ("postgresql+psycopg:///videos?host=/run/postgresql,two", "would let the connection"),
+        ("postgresql+psycopg:///videos?sslmode=verify-full", "names no host"),
+        (f"{POSTGRESQL}?sslmode=verify-full&sslcert=/c", "the parameter 'sslcert'"),
+        (f"{POSTGRESQL}?sslmode=verify-full&hostaddr=1.2.3.4", "the parameter 'hostaddr'"),
+        (f"{POSTGRESQL}?sslmode=verify-full&service=other", "the parameter 'service'"),
+        ("postgresql://video_queue@database/videos?sslmode=verify-full", "not supported"),
+        ("mysql://database/videos", "not supported"),
+        ("database:5432", "is not a database URL"),
+    ],
+)
+def test_another_url_is_refused_at_the_start_and_the_reason_names_no_password(
+    url: str, reason: str
+) -> None:
+    url = url.replace("video_queue@", "video_queue:secret@")
+    with pytest.raises(ConfigurationError, match=f"VIDEO_QUEUE_DATABASE_URL .*{reason}") as refused:
+        Config.from_environment({**NEEDED, "VIDEO_QUEUE_DATABASE_URL": url})
+    assert "secret" not in str(refused.value)
