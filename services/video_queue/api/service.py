@@ -26,7 +26,8 @@ async def open_service(
 ) -> AsyncIterator[Service]:
     """Yield the service of video_queue.proto, with its store open.
 
-    `identity` is shown to PostgreSQL: without one, there is only SQLite.
+    `identity` is shown to PostgreSQL and to an object store: without one, there are only SQLite
+    and a folder.
 
     Raises `StartError`.
     """

@@ -3,7 +3,8 @@
 import asyncio
 import dataclasses
 import datetime as dt
-from collections.abc import AsyncIterator, Callable
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
 from pki.identity_folder import write_identity
+from tests.object_store import BUCKET, ObjectStore, as_client, object_store
 from video_queue.api.service import open_service
 from video_queue.config import Config
 from video_queue.domain.capacity import Capacity
@@ -27,6 +29,7 @@ from video_queue.domain.renditions import Rendition, RenditionMetadata
 from video_queue.domain.videos import Claim, Lease, Limits, Metadata, Video
 from video_queue.server import running
 from video_queue.storage import store
+from video_queue.storage.bucket_settings import BucketSettings
 from video_queue.storage.settings import Settings
 from video_queue.storage.store import Store
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
@@ -35,6 +38,23 @@ OWNER = "spiffe://video-demo.test/client/uploader"
 METADATA = Metadata("a title", "a description", "video/mp4")
 
 Configure = Callable[..., Config]
+
+_WITH_A_BUCKET_TOO = ("test_uploads", "test_publishing", "test_library")
+_STORES: dict[str, ObjectStore] = {}
+
+
+def folder_only(test: Any) -> Any:
+    """Mark a test that looks into the folder, or breaks it: it is not run with a bucket."""
+    test.folder_only = True
+    return test
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests about files with both kinds of store."""
+    module = metafunc.module.__name__.rpartition(".")[2]
+    is_for_both = module in _WITH_A_BUCKET_TOO and not hasattr(metafunc.function, "folder_only")
+    if is_for_both and "where" in metafunc.fixturenames:
+        metafunc.parametrize("where", ["folder", "bucket"], indirect=True)
 
 
 @dataclass
@@ -56,7 +76,40 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def where(request: pytest.FixtureRequest) -> str:
+    """Where files are: in a folder, or in a bucket."""
+    return getattr(request, "param", "folder")
+
+
+@pytest.fixture(scope="session")
+def a_store(
+    tmp_path_factory: pytest.TempPathFactory, authority: Authority
+) -> Iterator[ObjectStore]:
+    with object_store(tmp_path_factory.mktemp("store"), authority) as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(a_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[BucketSettings]:
+    """A part of a bucket for this test alone."""
+    for name, value in a_store.environment.items():
+        monkeypatch.setenv(name, value)
+    prefix = f"{uuid.uuid4()}/"
+    _STORES[prefix] = a_store
+    yield BucketSettings(bucket=BUCKET, prefix=prefix, endpoint=a_store.endpoint, ca=None)
+    del _STORES[prefix]
+
+
+@pytest.fixture
+def identity(tmp_path: Path, authority: Authority) -> IdentitySource:
+    """What the queue shows to an object store."""
+    folder, queue = tmp_path / "as-client", as_client(identity_named("video-queue"))
+    write_identity(folder, authority.issue(queue), authority.ca_pem)
+    return IdentitySource(load_identity(folder, roles=frozenset({Role.SERVER, Role.CLIENT})))
+
+
+@pytest.fixture
+def settings(tmp_path: Path, where: str, request: pytest.FixtureRequest) -> Settings:
     """Settings that differ from the defaults by being small."""
     limits = Limits(
         upload_bytes=3_000_000,
@@ -68,6 +121,7 @@ def settings(tmp_path: Path) -> Settings:
     )
     return dataclasses.replace(
         Settings.from_environment({"VIDEO_QUEUE_DATA": str(tmp_path / "data")}),
+        bucket=request.getfixturevalue("bucket") if where == "bucket" else None,
         limits=limits,
         quota_bytes=10_000_000,
         owner_quota_bytes=10_000_000,
@@ -92,9 +146,11 @@ def config(tmp_path: Path, settings: Settings) -> Config:
 
 
 @pytest.fixture
-def opened(settings: Settings, clock: Clock) -> Callable[[], AbstractAsyncContextManager[Store]]:
+def opened(
+    settings: Settings, clock: Clock, identity: IdentitySource
+) -> Callable[[], AbstractAsyncContextManager[Store]]:
     """Open the store; a second time after the first is a restart."""
-    return lambda: store.opened(settings, clock)
+    return lambda: store.opened(settings, clock, identity)
 
 
 @pytest.fixture
@@ -143,14 +199,26 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-def files_in(folder: Path) -> list[str]:
-    """The names of all files of videos and renditions, unfinished ones included."""
-    return sorted(
-        path.name
+def _sizes(settings: Settings) -> list[tuple[str, int]]:
+    if settings.bucket:
+        objects = _STORES[settings.bucket.prefix].objects(settings.bucket.prefix)
+        return [(key.rpartition("/")[2], size) for key, size in objects]
+    return [
+        (path.name, path.stat().st_size)
         for name in ("incoming", "sources", "renditions")
-        if (folder / name).exists()
-        for path in (folder / name).iterdir()
-    )
+        if (settings.data / name).exists()
+        for path in (settings.data / name).iterdir()
+    ]
+
+
+def files_in(settings: Settings) -> list[str]:
+    """The names of all files of videos and renditions, unfinished ones included."""
+    return sorted(name for name, _ in _sizes(settings))
+
+
+def bytes_in(settings: Settings) -> int:
+    """The size of all of them."""
+    return sum(size for _, size in _sizes(settings))
 
 
 @dataclass(frozen=True)

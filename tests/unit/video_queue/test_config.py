@@ -28,6 +28,51 @@ def test_the_database_password_is_not_shown() -> None:
     assert "secret" not in repr(config)
 
 
+def test_files_are_in_the_data_folder_unless_a_bucket_is_named() -> None:
+    assert Config.from_environment(NEEDED).service.bucket is None
+    named = {
+        **NEEDED,
+        "VIDEO_QUEUE_FILES": "s3://videos/of/mine/",
+        "VIDEO_QUEUE_FILES_ENDPOINT": "https://object-store:8333",
+        "VIDEO_QUEUE_FILES_CA": "/ca.crt",
+    }
+    bucket = Config.from_environment(named).service.bucket
+    assert bucket
+    assert (bucket.bucket, bucket.prefix) == ("videos", "of/mine/")
+    assert (bucket.endpoint, bucket.ca) == ("https://object-store:8333", Path("/ca.crt"))
+
+
+def test_a_queue_with_both_elsewhere_needs_no_folder() -> None:
+    named = {
+        "VIDEO_QUEUE_IDENTITY": "/certs",
+        "VIDEO_QUEUE_FILES": "s3://videos",
+        "VIDEO_QUEUE_DATABASE_URL": "postgresql+psycopg://queue@db/videos?sslmode=verify-full",
+    }
+    assert not Config.from_environment(named).service.needs_data
+    for name in ("VIDEO_QUEUE_FILES", "VIDEO_QUEUE_DATABASE_URL"):
+        with pytest.raises(ConfigurationError, match="VIDEO_QUEUE_DATA "):
+            Config.from_environment({**named, name: ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("VIDEO_QUEUE_FILES", "/data"),
+        ("VIDEO_QUEUE_FILES", "s3://"),
+        ("VIDEO_QUEUE_FILES", "s3://key:secret@videos"),
+        ("VIDEO_QUEUE_FILES_ENDPOINT", "http://object-store:8333"),
+        ("VIDEO_QUEUE_FILES_ENDPOINT", "https://key:secret@object-store"),
+        ("VIDEO_QUEUE_FILES_ENDPOINT", "object-store:8333"),
+    ],
+)
+def test_a_store_that_is_not_reached_by_tls_is_refused(name: str, value: str) -> None:
+    """The error names the variable, and shows no password that was put into it."""
+    variables = {**NEEDED, "VIDEO_QUEUE_FILES": "s3://videos", name: value}
+    with pytest.raises(ConfigurationError, match=name) as caught:
+        Config.from_environment(variables)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("missing", NEEDED)
 def test_a_missing_variable_is_named(missing: str) -> None:
     with pytest.raises(ConfigurationError, match=missing):

@@ -151,7 +151,7 @@ MAY_IMPORT = {
     "domain": {"video_queue.domain", "video_queue.errors", "structlog"},
     "storage": {
         "video_queue.domain", "video_queue.storage", "mtls", "runtime", "structlog", "sqlalchemy",
-        "psycopg",
+        "psycopg", "aiobotocore", "aiohttp", "botocore", "yarl",
     },
     "api": {
         "video_queue.api", "video_queue.domain", "video_queue.storage", "video_queue.maintenance",

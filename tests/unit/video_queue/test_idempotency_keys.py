@@ -59,7 +59,7 @@ async def test_a_repeat_is_answered_with_the_same_video(queue: Store, settings: 
     first = await upload(queue)
     assert await upload(queue) == first
     assert await stored(queue) == [first]
-    assert files_in(settings.data) == [first.id]
+    assert files_in(settings) == [first.id]
     assert queue.quota.used_bytes == len(b"bytes")
 
 
@@ -88,7 +88,7 @@ async def test_the_key_of_other_bytes_is_refused(
     with pytest.raises(KeyUsed):
         await queue.uploads.receive(OWNER, KEYED, chunks_of(content))
     assert await stored(queue) == [first]
-    assert files_in(settings.data) == [first.id]
+    assert files_in(settings) == [first.id]
 
 
 async def test_bytes_that_are_too_many_are_not_all_read(queue: Store) -> None:
@@ -184,7 +184,7 @@ async def test_the_catalog_lets_one_in_when_two_come_to_their_end(
             await second
     (video,) = await stored(queue)
     assert await upload(queue) == video
-    assert files_in(settings.data) == [video.id]
+    assert files_in(settings) == [video.id]
     assert queue.quota.used_bytes == len(b"bytes")
 
 

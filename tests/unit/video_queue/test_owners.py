@@ -83,13 +83,13 @@ async def test_an_owner_has_so_many_pending_videos(two_pending: Store, settings:
     for _ in range(2):
         await queue.uploads.check(OWNER, METADATA)
         await upload(queue)
-    stored = files_in(settings.data)
+    stored = files_in(settings)
     message = f"2 videos of {OWNER} are pending.*upload more when some of them are processed"
     with pytest.raises(TooManyPending, match=message):
         await queue.uploads.check(OWNER, METADATA)
     with pytest.raises(TooManyPending):
         await upload(queue)
-    assert files_in(settings.data) == stored
+    assert files_in(settings) == stored
     await upload(queue, owner=OTHER)
     await claim(queue)
     await queue.uploads.check(OWNER, METADATA)

@@ -183,7 +183,7 @@ async def test_at_the_end_calls_finish_and_watchers_are_sent_away(
             await under_way.write(message)
         stored = await under_way
     await server
-    assert files_in(settings.data) == sorted([video.id, stored.id])
+    assert files_in(settings) == sorted([video.id, stored.id])
 
 
 async def test_at_the_end_heartbeats_are_sent_away(
@@ -217,12 +217,12 @@ async def test_at_the_end_a_call_that_does_not_finish_is_cut_off(
             endless = gateway.Upload(metadata=FOR_OWNER)
             for message in parts(b"x")[:-1]:
                 await endless.write(message)
-            await until(lambda: len(files_in(settings.data)) == 1)
+            await until(lambda: len(files_in(settings)) == 1)
         assert (await failure(endless))[0] in {
             grpc.StatusCode.UNAVAILABLE,
             grpc.StatusCode.CANCELLED,
         }
-        assert files_in(settings.data) == []
+        assert files_in(settings) == []
 
 
 async def test_a_port_in_use_is_an_error_that_says_so(
