@@ -1,4 +1,7 @@
-"""What the tests of the queue share: a config, a clock that obeys, the store, and a real server."""
+"""What the tests of the queue share: a config, a clock that obeys, the store, and a real server.
+
+Whatever needs a database runs with SQLite and with PostgreSQL, which is started once.
+"""
 
 import asyncio
 import dataclasses
@@ -19,8 +22,10 @@ import grpc.aio
 import pytest
 
 from demo_identities import IDENTITIES, identity_named
+from local_postgresql import LocalPostgresql, local_postgresql
 from pki.authority import Authority
 from pki.identity_folder import write_identity
+from tests.needs import require_postgresql
 from tests.object_store import BUCKET, ObjectStore, as_client, object_store
 from video_queue.api.service import open_service
 from video_queue.config import Config
@@ -49,12 +54,24 @@ def folder_only(test: Any) -> Any:
     return test
 
 
+DATABASES = ("sqlite", "postgresql")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests about files with both kinds of store."""
+    """Run each test of the store with both databases, or with the one that its mark names.
+
+    Where a test is for a bucket too, that is with the database of those who have one.
+    """
+    if "database_url" not in metafunc.fixturenames:
+        return
+    mark = metafunc.definition.get_closest_marker("database")
+    stores = [("folder", name) for name in (mark.args if mark else DATABASES)]
     module = metafunc.module.__name__.rpartition(".")[2]
-    is_for_both = module in _WITH_A_BUCKET_TOO and not hasattr(metafunc.function, "folder_only")
-    if is_for_both and "where" in metafunc.fixturenames:
-        metafunc.parametrize("where", ["folder", "bucket"], indirect=True)
+    if module in _WITH_A_BUCKET_TOO and not hasattr(metafunc.function, "folder_only"):
+        stores.append(("bucket", DATABASES[-1]))
+    metafunc.parametrize(
+        ("where", "database_url"), stores, indirect=True, ids=["-".join(each) for each in stores]
+    )
 
 
 @dataclass
@@ -73,6 +90,20 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture(scope="session")
+def postgresql(authority: Authority) -> Iterator[LocalPostgresql]:
+    """A server for all tests of this process."""
+    require_postgresql()
+    with local_postgresql(authority) as server:
+        yield server
+
+
+def emptied(server: LocalPostgresql) -> str:
+    """Return the URL of the database, in which there is nothing yet."""
+    server.run("DROP OWNED BY video_queue")
+    return server.socket_url
 
 
 @pytest.fixture
@@ -109,7 +140,17 @@ def identity(tmp_path: Path, authority: Authority) -> IdentitySource:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, where: str, request: pytest.FixtureRequest) -> Settings:
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that is empty: of SQLite, or by a Unix socket of PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'data' / 'video-queue.db'}"
+    return emptied(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture
+def settings(
+    tmp_path: Path, where: str, database_url: str, request: pytest.FixtureRequest
+) -> Settings:
     """Settings that differ from the defaults by being small."""
     limits = Limits(
         upload_bytes=3_000_000,
@@ -122,6 +163,7 @@ def settings(tmp_path: Path, where: str, request: pytest.FixtureRequest) -> Sett
     return dataclasses.replace(
         Settings.from_environment({"VIDEO_QUEUE_DATA": str(tmp_path / "data")}),
         bucket=request.getfixturevalue("bucket") if where == "bucket" else None,
+        database_url=database_url,
         limits=limits,
         quota_bytes=10_000_000,
         owner_quota_bytes=10_000_000,

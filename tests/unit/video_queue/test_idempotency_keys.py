@@ -2,14 +2,14 @@
 
 import asyncio
 import dataclasses
-import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, closing
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from tests.unit.video_queue.conftest import (
@@ -49,10 +49,13 @@ async def stored(queue: Store) -> list[Video]:
     return videos
 
 
+def database(settings: Settings) -> Engine:
+    return create_engine(settings.database_url, poolclass=NullPool)
+
+
 def rows_of_keys(settings: Settings) -> int:
-    with closing(sqlite3.connect(settings.data / "video-queue.db")) as connection:
-        (count,) = connection.execute("SELECT count(*) FROM upload_keys").fetchone()
-        return int(count)
+    with database(settings).begin() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM upload_keys")).scalar_one())
 
 
 async def test_a_repeat_is_answered_with_the_same_video(queue: Store, settings: Settings) -> None:
@@ -247,8 +250,8 @@ async def test_a_database_from_before_there_were_keys_gets_them(
 ) -> None:
     async with opened() as queue:
         old = await upload(queue, metadata=METADATA)
-    with closing(sqlite3.connect(settings.data / "video-queue.db")) as connection:
-        connection.execute("DROP TABLE upload_keys")
+    with database(settings).begin() as connection:
+        connection.execute(text("DROP TABLE upload_keys"))
     async with opened() as queue:
         new = await upload(queue)
         assert await upload(queue) == new
