@@ -43,7 +43,7 @@ QUEUE: Final = replace(identity_named("video-queue"), ekus=(SERVER, CLIENT))
 _FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
-def programs() -> Path | None:
+def postgresql_programs() -> Path | None:
     """Return the folder of the newest PostgreSQL server that is installed, or None."""
     folders = [each.parent for each in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     if found := shutil.which("initdb"):
@@ -112,21 +112,21 @@ class LocalPostgresql:
 
     def run(self, sql: str, database: str = _DATABASE) -> str:
         """Return what psql prints for the administrator."""
-        psql = [self.bin / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql]
-        where = ["-h", self.folder, "-p", str(self.port), "-U", _ADMINISTRATOR, "-d", database]
+        psql = (self.bin / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql)
+        where = ("-h", self.folder, "-p", str(self.port), "-U", _ADMINISTRATOR, "-d", database)
         done = subprocess.run(
             [*psql, *where], check=True, capture_output=True, text=True, cwd="/", timeout=_SECONDS
         )
         return done.stdout.strip()
 
     def _answers(self) -> bool:
-        ready = [self.bin / "pg_isready", "-q", "-h", self.folder, "-p", str(self.port)]
+        ready = (self.bin / "pg_isready", "-q", "-h", self.folder, "-p", str(self.port))
         return subprocess.run(ready, check=False, cwd="/").returncode == 0
 
     def prepare(self, authority: Authority, *, fast: bool) -> None:
         """Make the cluster, with a certificate of `authority`; then role and database."""
-        initdb = [self.bin / "initdb", "-D", self.folder / "data", "-U", _ADMINISTRATOR]
-        options = ["-E", "UTF8", "--no-locale", "-A", "peer", "--no-sync"]
+        initdb = (self.bin / "initdb", "-D", self.folder / "data", "-U", _ADMINISTRATOR)
+        options = ("-E", "UTF8", "--no-locale", "-A", "peer", "--no-sync")
         subprocess.run(
             [*initdb, *options], check=True, capture_output=True, cwd=self.folder, **_as(self.user)
         )
@@ -179,7 +179,7 @@ def local_postgresql(authority: Authority, *, fast: bool = True) -> Iterator[Loc
 
     Raises `RuntimeError` if no PostgreSQL is installed, or it does not start.
     """
-    found = programs()
+    found = postgresql_programs()
     if found is None:
         raise RuntimeError("PostgreSQL is not installed: apt-get install postgresql")
     user = _ADMINISTRATOR if os.geteuid() == 0 else None

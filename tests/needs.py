@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from benchmarks.needs import missing as missing_for_benchmarks
-from local_postgresql import programs
+from local_postgresql import postgresql_programs
 from local_stack import require_localhost
 
 # Minutes for lint and types, the tests, and the containers: on two cores, with nothing else to do.
@@ -65,7 +65,7 @@ def require_program(name: str, package: str) -> None:
 
 def require_postgresql() -> None:
     """Skip the test that runs where no PostgreSQL server is installed; CI has to have it."""
-    if programs() is None:
+    if postgresql_programs() is None:
         end = pytest.fail if is_ci() else pytest.skip
         end("PostgreSQL is not installed: apt-get install postgresql")
 
@@ -90,7 +90,7 @@ def skipped() -> Iterator[str]:
         yield f"examples in other languages (tests/examples): not installed: {', '.join(languages)}"
     if shutil.which("nginx") is None:
         yield "the doctor with nginx (tests/mtls): apt-get install nginx-light"
-    if programs() is None:
+    if postgresql_programs() is None:
         yield "the queue with PostgreSQL (tests/unit/video_queue): apt-get install postgresql"
     if lacking := missing_for_benchmarks(["node", "nginx"]):
         yield f"rows of the benchmarks (tests/benchmarks) that need {'; '.join(lacking)}"
