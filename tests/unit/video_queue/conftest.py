@@ -65,6 +65,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "database_url" not in metafunc.fixturenames:
         return
     mark = metafunc.definition.get_closest_marker("database")
+    if "where" in {
+        name for each in metafunc.definition.iter_markers("parametrize") for name in each.args[:1]
+    }:
+        metafunc.parametrize("database_url", DATABASES[:1], indirect=True)  # it is about files
+        return
     stores = [("folder", name) for name in (mark.args if mark else DATABASES)]
     module = metafunc.module.__name__.rpartition(".")[2]
     if module in _WITH_A_BUCKET_TOO and not hasattr(metafunc.function, "folder_only"):

@@ -346,4 +346,4 @@ def _server(postgresql: LocalPostgresql) -> None:
 
 
 TestLeasesInPostgresql = pytest.mark.usefixtures("_server")(LeasesInPostgresql.TestCase)
-TestLeasesInPostgresql.settings = settings(TestLeases.settings, max_examples=8)
+TestLeasesInPostgresql.settings = settings(TestLeases.settings, max_examples=3)

@@ -69,6 +69,7 @@ def memory(queue: Service, name: str = "VmRSS") -> int:
     return int(found[1]) * KIB
 
 
+@pytest.mark.database("sqlite")
 async def test_each_call_holds_less_than_that(queue: tuple[Stack, Service]) -> None:
     stack, server = queue
     identity = load_identity(stack.certs / "gateway", roles=frozenset({Role.CLIENT}))

@@ -169,7 +169,7 @@ def test_the_next_claim_is_the_model_s(
     asyncio.run(follow(steps, data, f"sqlite:///{data / 'video-queue.db'}"))
 
 
-@hypothesis_settings(max_examples=12)
+@hypothesis_settings(max_examples=6)
 @given(steps=STEPS)
 def test_and_the_model_s_in_postgresql(
     steps: list[tuple[str, str]],

@@ -105,6 +105,7 @@ async def test_a_call_that_no_rule_names_is_refused(clients: Clients) -> None:
         assert (await failure(call))[0] is grpc.StatusCode.PERMISSION_DENIED
 
 
+@pytest.mark.database("sqlite")
 async def test_no_identity_can_open_all_calls(
     config: Config,
     settings: Settings,

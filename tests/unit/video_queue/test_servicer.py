@@ -243,6 +243,7 @@ async def test_nobody_is_called_for_without_one_well_formed_name(
     assert files_in(settings) == stored
 
 
+@pytest.mark.database("sqlite")
 @settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -545,6 +546,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.database("sqlite")
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -574,6 +576,7 @@ async def test_the_log_has_ids_and_identities_and_no_titles(
     assert "confidential" not in logged
 
 
+@pytest.mark.database("sqlite")
 async def test_an_upload_whose_client_is_killed_leaves_nothing(
     clients: Clients, settings: Settings
 ) -> None:
