@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 from benchmarks.needs import missing as missing_for_benchmarks
+from local_postgresql import postgresql_programs
 from local_stack import require_localhost
 from tests.kubernetes.manifests import kustomize
 
@@ -63,6 +64,13 @@ def require_program(name: str, package: str) -> None:
         end(f"{name} is not installed: apt-get install {package}")
 
 
+def require_postgresql() -> None:
+    """Skip the test that runs where no PostgreSQL server is installed; CI has to have it."""
+    if postgresql_programs() is None:
+        end = pytest.fail if is_ci() else pytest.skip
+        end("PostgreSQL is not installed: apt-get install postgresql")
+
+
 def skipped() -> Iterator[str]:
     """Yield what is skipped here, and why; a line each."""
     if engine_address() is None:
@@ -85,6 +93,8 @@ def skipped() -> Iterator[str]:
         yield "the doctor with nginx (tests/mtls): apt-get install nginx-light"
     if kustomize() is None:
         yield "the overlays of deploy/kubernetes (tests/kubernetes): not installed: kubectl"
+    if postgresql_programs() is None:
+        yield "the queue with PostgreSQL (tests/unit/video_queue): apt-get install postgresql"
     if lacking := missing_for_benchmarks(["node", "nginx"]):
         yield f"rows of the benchmarks (tests/benchmarks) that need {'; '.join(lacking)}"
     if os.geteuid() != 0:

@@ -26,7 +26,9 @@ def use() -> None:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
+async def opened(
+    settings: Settings, clock: Clock, _identity: object = None
+) -> AsyncIterator[Store]:
     """Yield a store that begins empty."""
     memory = Memory(clock)
     notifier, quota = Notifier(), Quota(settings.quota_bytes, settings.owner_quota_bytes, 0, {})

@@ -12,6 +12,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -73,6 +74,18 @@ class IdentitySource:
     def _client_context(self) -> Derived[ssl.SSLContext]:
         self.rehearse_with(rehearse_client)
         return self.derive(client_context)
+
+    def client_contexts(self, ca_pem: bytes | None = None) -> Derived[ssl.SSLContext]:
+        """Return the context of now for an HTTP client, for a library that keeps its settings.
+
+        With `ca_pem` it accepts only servers of those CAs, and not of ours; our revocation lists
+        say nothing of them.
+        """
+        if ca_pem is None:
+            return self._client_context
+        return self.derive(
+            lambda identity: client_context(replace(identity, ca_pem=ca_pem, revocations=None))
+        )
 
     def derive(self, make: Callable[[Identity], _Made]) -> Derived[_Made]:
         """Return what `make` makes of the identity in use, now and after each change."""

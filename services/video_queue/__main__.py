@@ -16,7 +16,7 @@ from video_queue.server import running
 async def serving(config: Config, identity: IdentitySource) -> AsyncIterator[Address]:
     """Serve while the body runs; yield the address that is listened to."""
     async with (
-        open_service(config.service) as service,
+        open_service(config.service, identity) as service,
         running(config, identity, service) as address,
     ):
         yield address

@@ -26,6 +26,7 @@ FREE_PORTS: Final = {
     "GATEWAY_PORT": "0",
     "CONSOLE_PORT": "0",
     "FRONT_PORT": "0",
+    "GATEWAY_PORTS": "0",
 }  # the engine takes what is free
 
 _COMMAND_SECONDS: Final = 600  # the first build fetches every wheel
@@ -88,6 +89,15 @@ class Project:
             all=True, filters={"label": f"com.docker.compose.project={self.name}"}
         )
         return {c.labels["com.docker.compose.service"]: c for c in containers}
+
+    def replicas(self, service: str) -> list[Container]:
+        """Return all containers of a service, in the order of their names."""
+        labels = [
+            f"com.docker.compose.project={self.name}",
+            f"com.docker.compose.service={service}",
+        ]
+        found = self.engine.containers.list(all=True, filters={"label": labels})
+        return sorted(found, key=lambda each: str(each.name))
 
     def container(self, service: str) -> Container:
         """Return the container of `service` as it is now."""

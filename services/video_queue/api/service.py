@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from mtls import IdentitySource
+
 from runtime.errors import StartError
 from video_queue.api.servicer import Servicer
 from video_queue.domain.errors import CatalogUnavailable
@@ -19,18 +21,23 @@ _NAME: Final = "videoqueue.v1.VideoQueue"
 
 
 @asynccontextmanager
-async def open_service(settings: Settings, *, clock: Clock = utc_now) -> AsyncIterator[Service]:
+async def open_service(
+    settings: Settings, identity: IdentitySource | None = None, *, clock: Clock = utc_now
+) -> AsyncIterator[Service]:
     """Yield the service of video_queue.proto, with its store open.
+
+    `identity` is shown to PostgreSQL and to an object store: without one, there are only SQLite
+    and a folder.
 
     Raises `StartError`.
     """
     try:
-        async with opened(settings, clock) as store:
+        async with opened(settings, clock, identity) as store:
             servicer = Servicer(store, settings)
             yield Service(
                 _NAME,
                 lambda server: add_VideoQueueServicer_to_server(servicer, server),
-                maintain=store.work.release_lost,
+                maintain=store.maintain,
                 stop_waiting=store.notifier.close,
             )
     except CatalogUnavailable as error:

@@ -32,6 +32,7 @@ CODES: Final[Mapping[type[errors.CallError], grpc.StatusCode]] = {
     errors.LeaseLost: grpc.StatusCode.ABORTED,
     errors.BytesLost: grpc.StatusCode.DATA_LOSS,
     errors.CatalogUnavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.FilesUnavailable: grpc.StatusCode.UNAVAILABLE,
     errors.ShuttingDown: grpc.StatusCode.UNAVAILABLE,
 }
 # RESOURCE_EXHAUSTED alone does not tell a caller whether to wait, to make room or to send less.

@@ -83,5 +83,9 @@ class CatalogUnavailable(CallError):
     """The database does not answer: try again in a few seconds."""
 
 
+class FilesUnavailable(CallError):
+    """The store of the files does not answer: try again in a few seconds."""
+
+
 class ShuttingDown(CallError):
     """The video queue is shutting down: call again, and another process will answer."""

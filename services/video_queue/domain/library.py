@@ -60,15 +60,15 @@ class Library:
     async def reading(
         self, video_id: str, offset: int, length: int | None
     ) -> AsyncIterator[tuple[Video, AsyncIterator[bytes]]]:
-        """Yield a video and its bytes. It stays readable when it is deleted meanwhile.
+        """Yield a video and its bytes. In a folder they stay readable when it is deleted meanwhile.
 
         Raises `VideoNotFound`, `InvalidRequest`, `RangeNotSatisfiable` and `BytesLost`.
         """
         video = await self._catalog.get(video_id)
         positions = byte_range(video.size_bytes, offset, length)
         try:
-            async with self._sources.open(video.id) as source:
-                yield video, source.chunks(positions)
+            async with self._sources.open(video.id, positions) as chunks:
+                yield video, chunks
         except BytesLost as error:
             # Raises VideoNotFound if the video was deleted just now.
             await self._catalog.get(video_id)
@@ -83,8 +83,8 @@ class Library:
         rendition = await self._catalog.rendition(video_id, name)
         positions = byte_range(rendition.size_bytes, offset, length)
         try:
-            async with self._renditions.open(rendition.id) as file:
-                yield rendition, file.chunks(positions)
+            async with self._renditions.open(rendition.id, positions) as chunks:
+                yield rendition, chunks
         except BytesLost as error:
             await self._catalog.rendition(video_id, name)
             error.add_note(f"The rendition {name} of video {video_id} is lost.")

@@ -67,6 +67,12 @@ class Notifier:
         for subscription in self._subscriptions.get(topic, ()):
             subscription.notify()
 
+    def notify_all(self) -> None:
+        """Wake every subscriber: there may have been news of which nobody has told us."""
+        for topic in tuple(self._subscriptions):
+            if topic != self.END:
+                self.notify(topic)
+
     def close(self) -> None:
         """End all waiting: every subscriber's `wait` raises `ShuttingDown`."""
         self._closing = True

@@ -26,15 +26,8 @@ class Stored(Protocol):
         """The length of the file."""
 
 
-class ReadableFile(Protocol):
-    """A file that is open for reading."""
-
-    def chunks(self, positions: range) -> AsyncIterator[bytes]:
-        """Yield the bytes at `positions`. Raises `BytesLost` if some are missing."""
-
-
 class Files(Protocol):
-    """A folder of files, each named by the ID of what it belongs to."""
+    """Files of one kind, each named by the ID of what it belongs to."""
 
     async def receive(
         self,
@@ -47,12 +40,14 @@ class Files(Protocol):
     ) -> _Result:
         """Store the chunks as a file of `owner`, then `record` it: all of it, or nothing.
 
-        Raises `InvalidRequest` if there are no bytes, `TooLarge`, `StoreFull`, `OwnerFull`, and
-        what `chunks` and `record` raise.
+        Raises `InvalidRequest` if there are no bytes, `TooLarge`, `StoreFull`, `OwnerFull`,
+        `FilesUnavailable`, and what `chunks` and `record` raise.
         """
 
-    def open(self, file_id: str) -> AbstractAsyncContextManager[ReadableFile]:
-        """Yield a file, open. It stays readable when it is removed. Raises `BytesLost`."""
+    def open(
+        self, file_id: str, positions: range
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """Yield the bytes of a file at `positions`. Raises `BytesLost` or `FilesUnavailable`."""
 
     async def remove(self, gone: Iterable[Stored], *, owner: str | None = None) -> None:
         """Delete the files of what is no longer in the catalog, and was `owner`'s."""

@@ -56,6 +56,7 @@ class Publishing:
             replaced = await self._leases.publish(
                 lease, rendition, self._limits.renditions, self._clock()
             )
+            self._quota.keep(size_bytes)
             _log.info(
                 "rendition.stored",
                 video=lease.video_id,

@@ -115,6 +115,7 @@ class Uploads:
                 updated_at=now,
             )
             await self._catalog.add(video, metadata.idempotency_key, self._limits.pending_per_owner)
+            self._quota.keep(size_bytes, owner)
             self._notifier.notify(Notifier.WORK)
             _log.info("video.stored", video=video.id, owner=owner, size_bytes=size_bytes)
             return video

@@ -68,8 +68,8 @@ class Work:
         """Yield the bytes of a claimed video. Raises `LeaseLost` or `BytesLost`."""
         video = await self._leases.video_under(lease, self._clock())
         try:
-            async with self._sources.open(video.id) as source:
-                yield source.chunks(range(video.size_bytes))
+            async with self._sources.open(video.id, range(video.size_bytes)) as chunks:
+                yield chunks
         except BytesLost as error:
             # Raises LeaseLost if the video was deleted just now.
             await self._leases.video_under(lease, self._clock())

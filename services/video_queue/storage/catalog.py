@@ -14,11 +14,13 @@ from video_queue.domain.errors import (
     TooManyPending,
     VideoNotFound,
 )
+from video_queue.domain.notifier import Notifier
 from video_queue.domain.renditions import Rendition
 from video_queue.domain.videos import Video, VideoStatus
-from video_queue.storage import key_rows, rendition_rows
+from video_queue.storage import key_rows, rendition_rows, usage_rows
 from video_queue.storage.database import Database
 from video_queue.storage.schema import renditions, videos
+from video_queue.storage.sharing import announce, as_text
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND: Final = dt.timedelta(microseconds=1)
@@ -28,8 +30,10 @@ _MAX_PAGE_TEXT_BYTES: Final = 256 * 1024  # of the titles and descriptions in a 
 class Catalog:
     """What is stored. Every method may raise `CatalogUnavailable`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, limit_bytes: int, owner_bytes: int) -> None:
         self._database = database
+        self._limit_bytes = limit_bytes
+        self._owner_bytes = owner_bytes
 
     async def check_pending(self, owner: str, max_pending: int) -> None:
         """Raise `TooManyPending` if the owner has so many pending videos."""
@@ -38,8 +42,8 @@ class Catalog:
     async def add(self, video: Video, key: str, max_pending: int) -> None:
         """Add a new video, and the key it was uploaded with, if it has one.
 
-        Once this returns, both survive a power cut. Raises `StoreFull`, `TooManyPending`, or
-        `KeyInUse` when another upload of the owner's was faster.
+        Once this returns, both survive a power cut. Raises `StoreFull`, `OwnerFull`,
+        `TooManyPending`, or `KeyInUse` when another upload of the owner's was faster.
         """
         row = {
             "id": video.id,
@@ -55,11 +59,15 @@ class Catalog:
         }
 
         def work(connection: Connection) -> None:
+            # First: so the uploads of an owner wait for each other, and are counted one by one.
+            usage_rows.add_to_owner(connection, video.owner, video.size_bytes, self._owner_bytes)
             _check_pending(connection, video.owner, max_pending)
             if key:
                 now = to_microseconds(video.created_at)
                 key_rows.add(connection, video.owner, key, video.id, now)
             connection.execute(insert(videos).values(row))
+            announce(connection, Notifier.WORK)
+            usage_rows.add_to_all(connection, video.size_bytes, self._limit_bytes)
 
         await self._database.write(work)
 
@@ -85,7 +93,7 @@ class Catalog:
         """Return one video. Raises `VideoNotFound`."""
 
         def work(connection: Connection) -> Video:
-            found = connection.execute(select(videos).where(videos.c.id == video_id))
+            found = connection.execute(select(videos).where(videos.c.id == as_text(video_id)))
             row = found.one_or_none()
             if row is None:
                 raise VideoNotFound
@@ -100,8 +108,8 @@ class Catalog:
             select(renditions)
             .join(videos)
             .where(
-                renditions.c.video_id == video_id,
-                renditions.c.name == name,
+                renditions.c.video_id == as_text(video_id),
+                renditions.c.name == as_text(name),
                 videos.c.status == VideoStatus.COMPLETED,
             )
         )
@@ -135,7 +143,7 @@ class Catalog:
         Raises `VideoNotFound` or `NotTheOwner`.
         """
         # For a database with many writers: nothing more is published of it meanwhile.
-        query = select(videos).where(videos.c.id == video_id).with_for_update()
+        query = select(videos).where(videos.c.id == as_text(video_id)).with_for_update()
 
         def work(connection: Connection) -> tuple[Video, list[Rendition]]:
             row = connection.execute(query).one_or_none()
@@ -145,6 +153,9 @@ class Catalog:
                 raise NotTheOwner
             dropped = rendition_rows.drop(connection, renditions.c.video_id == video_id)
             connection.execute(delete(videos).where(videos.c.number == row.number))
+            announce(connection, video_id)
+            made = sum(each.size_bytes for each in dropped)
+            usage_rows.subtract(connection, made, of_owner={row.owner: row.size_bytes})
             return video_of(row), dropped
 
         return await self._database.write(work)
@@ -165,15 +176,7 @@ class Catalog:
 
     async def used_bytes(self) -> tuple[int, Mapping[str, int]]:
         """Return the size of all videos and renditions together, and of each owner's videos."""
-        by_owner = select(videos.c.owner, func.sum(videos.c.size_bytes)).group_by(videos.c.owner)
-        of_renditions = select(func.sum(renditions.c.size_bytes))
-
-        def work(connection: Connection) -> tuple[int, Mapping[str, int]]:
-            used_by = {owner: int(size) for owner, size in connection.execute(by_owner).all()}
-            made = int(connection.execute(of_renditions).scalar_one() or 0)
-            return sum(used_by.values()) + made, used_by
-
-        return await self._database.read(work)
+        return await self._database.read(usage_rows.known)
 
 
 def _check_pending(connection: Connection, owner: str, max_pending: int) -> None:

@@ -9,19 +9,24 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, insert, or_, select, update
 
 from video_queue.domain.errors import InvalidRequest, LeaseLost, TooManyRenditions
+from video_queue.domain.notifier import Notifier
 from video_queue.domain.renditions import Rendition
 from video_queue.domain.videos import Claim, Lease, Report, Video, VideoStatus
-from video_queue.storage import rendition_rows
+from video_queue.storage import rendition_rows, usage_rows
 from video_queue.storage.catalog import to_microseconds, video_of
 from video_queue.storage.database import Database
 from video_queue.storage.schema import renditions, turns, videos
+from video_queue.storage.sharing import announce, as_text, in_turn
 
 
 class Leases:
     """Gives and takes leases. Every method may raise `CatalogUnavailable`."""
 
-    def __init__(self, database: Database, length: dt.timedelta, max_attempts: int) -> None:
+    def __init__(
+        self, database: Database, length: dt.timedelta, max_attempts: int, limit_bytes: int
+    ) -> None:
         self._database = database
+        self._limit_bytes = limit_bytes
         self._length = length
         self._max_attempts = max_attempts
 
@@ -42,15 +47,20 @@ class Leases:
         )
 
         def work(connection: Connection) -> Claim | None:
+            # Whose turn it is, is known when the claim before has ended.
+            in_turn(connection, "claim")
             while (number := connection.execute(_NEXT).scalar_one_or_none()) is not None:
-                # For a database with many writers: another may have claimed it just now.
+                # For a database with many writers: it may have been deleted just now.
                 is_next = (videos.c.number == number, videos.c.status == VideoStatus.PENDING)
                 statement = lease.where(*is_next).returning(*videos.c)
                 if row := connection.execute(statement).one_or_none():
                     _end_turn(connection, row.owner)
+                    announce(connection, row.id)
                     return Claim(video_of(row), Lease(row.id, row.lease_token), row.attempts)
             return None
 
+        if self._database.is_shared and not await self._database.read(_has_next):
+            return None  # who only waits for work takes no turn from others
         return await self._database.write(work)
 
     async def video_under(self, lease: Lease, now: dt.datetime) -> Video:
@@ -65,8 +75,9 @@ class Leases:
         self, lease: Lease, name: str, max_number: int, now: dt.datetime
     ) -> None:
         """Return if a rendition of that name may be published. Raises as `publish` does."""
+        held = select(videos.c.number).where(_holds(lease, now))
         await self._database.read(
-            lambda connection: _check_publish(connection, lease, name, max_number, now)
+            lambda connection: _check_publish(connection, held, lease, name, max_number)
         )
 
     async def publish(
@@ -78,13 +89,18 @@ class Leases:
         `StoreFull`.
         """
 
+        # For a database with many writers: the lease cannot end between this look and the commit.
+        held = select(videos.c.number).where(_holds(lease, now)).with_for_update()
+
         def work(connection: Connection) -> list[Rendition]:
-            _check_publish(connection, lease, rendition.name, max_number, now)
+            _check_publish(connection, held, lease, rendition.name, max_number)
             same_name = renditions.c.name == rendition.name
             replaced = rendition_rows.drop(
                 connection, and_(rendition_rows.published_under(lease), same_name)
             )
             rendition_rows.add(connection, lease, rendition)
+            more = rendition.size_bytes - sum(each.size_bytes for each in replaced)
+            usage_rows.add_to_all(connection, more, self._limit_bytes)
             return replaced
 
         return await self._database.write(work)
@@ -115,6 +131,7 @@ class Leases:
             row = connection.execute(statement).one_or_none()
             if row is None:
                 raise LeaseLost
+            announce(connection, row.id)
             if goes_on:
                 return video_of(row), []
             useless = renditions.c.video_id == lease.video_id
@@ -123,7 +140,7 @@ class Leases:
                 if not rendition_rows.number(connection, published):
                     raise InvalidRequest("There is nothing to see: publish a rendition first.")
                 useless = and_(useless, renditions.c.lease_token != lease.token)
-            return video_of(row), rendition_rows.drop(connection, useless)
+            return video_of(row), _dropped(connection, useless)
 
         return await self._database.write(work)
 
@@ -156,7 +173,9 @@ class Leases:
             "failure_reason": f"No worker has finished this video in {self._max_attempts} "
             "attempts. Check that it plays, then upload it again.",
         }
-        lost = update(videos).where(is_lost).returning(*videos.c)
+        # For a database with many writers: one that is being written is looked at the next time.
+        locked = select(videos.c.number).where(is_lost).with_for_update(skip_locked=True)
+        lost = update(videos).where(is_lost, videos.c.number.in_(locked)).returning(*videos.c)
         statements = (
             lost.where(videos.c.attempts >= self._max_attempts).values(**released, **failed),
             lost.values(**released, status=VideoStatus.PENDING),
@@ -168,17 +187,24 @@ class Leases:
                 for statement in statements
                 for row in connection.execute(statement).all()
             ]
+            for video in released:
+                announce(connection, video.id, Notifier.WORK)
             theirs = renditions.c.video_id.in_([video.id for video in released])
-            return released, rendition_rows.drop(connection, theirs)
+            return released, _dropped(connection, theirs)
 
         return await self._database.write(work)
 
 
+def _dropped(connection: Connection, which: ColumnElement[bool]) -> list[Rendition]:
+    """Remove the renditions to which `which` applies, as the last step; return them."""
+    dropped = rendition_rows.drop(connection, which)
+    usage_rows.subtract(connection, sum(each.size_bytes for each in dropped))
+    return dropped
+
+
 def _check_publish(
-    connection: Connection, lease: Lease, name: str, max_number: int, now: dt.datetime
+    connection: Connection, held: Select[tuple[int]], lease: Lease, name: str, max_number: int
 ) -> None:
-    # For a database with many writers: the lease cannot end between this look and the commit.
-    held = select(videos.c.number).where(_holds(lease, now)).with_for_update()
     if connection.execute(held).one_or_none() is None:
         raise LeaseLost
     others = and_(rendition_rows.published_under(lease), renditions.c.name != name)
@@ -188,7 +214,7 @@ def _check_publish(
 
 def _holds(lease: Lease, now: dt.datetime) -> ColumnElement[bool]:
     return and_(
-        videos.c.id == lease.video_id,
+        videos.c.id == as_text(lease.video_id),
         videos.c.lease_token == lease.token,
         videos.c.status == VideoStatus.PROCESSING,
         videos.c.lease_ends_at > to_microseconds(now),
@@ -226,6 +252,10 @@ def _next_video() -> Select[tuple[int]]:
 
 
 _NEXT: Final = _next_video()
+
+
+def _has_next(connection: Connection) -> bool:
+    return connection.execute(_NEXT).first() is not None
 
 
 def _end_turn(connection: Connection, owner: str) -> None:

@@ -6,7 +6,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    Connection,
     ForeignKey,
     Index,
     Integer,
@@ -16,24 +15,19 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    insert,
-    select,
 )
 
-from runtime.errors import StartError
 from video_queue.domain.videos import VideoStatus
 
-VERSION: Final = 1
-
-_metadata: Final = MetaData()
+metadata: Final = MetaData()
 
 schema_version: Final = Table(
-    "schema_version", _metadata, Column("version", Integer, nullable=False)
+    "schema_version", metadata, Column("version", Integer, nullable=False)
 )
 
 videos: Final = Table(
     "videos",
-    _metadata,
+    metadata,
     # Counts the videos in the order in which they came: a clock can go back, this number cannot,
     # so lists and page tokens go by it. SQLite counts by itself only in an INTEGER.
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
@@ -64,7 +58,7 @@ videos: Final = Table(
 
 renditions: Final = Table(
     "renditions",
-    _metadata,
+    metadata,
     Column("id", String(36), primary_key=True),
     Column("video_id", String(36), ForeignKey(videos.c.id), nullable=False),
     Column("lease_token", BigInteger, nullable=False),
@@ -82,7 +76,7 @@ renditions: Final = Table(
 # stays when its video is deleted: a repeat that comes late must not bring it back.
 upload_keys: Final = Table(
     "upload_keys",
-    _metadata,
+    metadata,
     Column("owner", Text, primary_key=True),
     Column("key", String(255), primary_key=True),
     Column("video_id", String(36), nullable=False),
@@ -93,26 +87,16 @@ upload_keys: Final = Table(
 # Whose turn it is to have a video worked on: `turn` counts claims, and the lowest one is next.
 turns: Final = Table(
     "turns",
-    _metadata,
+    metadata,
     Column("owner", Text, primary_key=True),
     Column("turn", BigInteger, nullable=False, index=True),
 )
 
-
-def prepare_schema(connection: Connection) -> None:
-    """Make the tables that are missing. Raises `StartError` if there are some of another version.
-
-    So `VERSION` stays when a table or an index is added, and is raised when a table changes.
-    """
-    _metadata.create_all(connection)
-    for table in _metadata.tables.values():  # create_all makes no index of a table that exists
-        for index in table.indexes:
-            index.create(connection, checkfirst=True)
-    found = connection.execute(select(schema_version.c.version)).scalar_one_or_none()
-    if found is None:
-        connection.execute(insert(schema_version).values(version=VERSION))
-    elif found != VERSION:
-        raise StartError(
-            f"The database has schema version {found} and this program needs {VERSION}: "
-            "start the program that made it, or begin with an empty database."
-        )
+# How many bytes are stored, of each owner's videos and, under an empty name, of all together. Only
+# queues that share a database count here (usage_rows.py); SQLite has no such table.
+usage: Final = Table(
+    "usage",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+)

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Final, Self
 
 from runtime.environment import Environment
+from runtime.errors import ConfigurationError
 from video_queue.domain.capacity import Capacity
 from video_queue.domain.videos import Limits
+from video_queue.storage.bucket_settings import BucketSettings
+from video_queue.storage.database_url import POSTGRESQL, parse_database_url
 
 _GIB: Final = 1024**3
+_NO_FOLDER: Final = Path("/var/empty")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +22,8 @@ class Settings:
 
     data: Path
     database_url: str = field(repr=False)  # may hold a password
+    bucket: BucketSettings | None
+    """Where the files are; None means in the data folder."""
     limits: Limits
     quota_bytes: int
     owner_quota_bytes: int
@@ -30,15 +36,24 @@ class Settings:
     lease_seconds: int
     max_attempts: int
 
+    @property
+    def needs_data(self) -> bool:
+        """Whether something is kept in the data folder, which then is this queue's alone."""
+        return self.bucket is None or not self.database_url.startswith(POSTGRESQL)
+
     @classmethod
     def from_environment(cls, variables: Mapping[str, str]) -> Self:
         """Read the settings. Raises `ConfigurationError`, which names the variable at fault."""
         env = Environment(variables)
-        data = env.path("VIDEO_QUEUE_DATA").absolute()
+        bucket = BucketSettings.from_environment(env)
+        url = variables.get("VIDEO_QUEUE_DATABASE_URL", "")
+        needs_data = bucket is None or not url.startswith(POSTGRESQL)
+        data = env.path("VIDEO_QUEUE_DATA", None if needs_data else _NO_FOLDER).absolute()
         sqlite = f"sqlite:///{data / 'video-queue.db'}"
         return cls(
             data=data,
-            database_url=env.text("VIDEO_QUEUE_DATABASE_URL", sqlite),
+            database_url=_database_url(env, sqlite),
+            bucket=bucket,
             limits=Limits(
                 upload_bytes=env.integer("VIDEO_QUEUE_MAX_UPLOAD_BYTES", 4 * _GIB, minimum=1),
                 title_length=env.integer("VIDEO_QUEUE_MAX_TITLE_LENGTH", 200, minimum=1),
@@ -58,6 +73,15 @@ class Settings:
             lease_seconds=env.integer("VIDEO_QUEUE_LEASE_SECONDS", 30, minimum=1, maximum=86_400),
             max_attempts=env.integer("VIDEO_QUEUE_MAX_ATTEMPTS", 3, minimum=1, maximum=100),
         )
+
+
+def _database_url(env: Environment, default: str) -> str:
+    url = env.text("VIDEO_QUEUE_DATABASE_URL", default)
+    try:
+        parse_database_url(url)
+    except ValueError as error:
+        raise ConfigurationError(f"VIDEO_QUEUE_DATABASE_URL {error}") from None
+    return url
 
 
 def _capacity(env: Environment, kind: str, total: int, share: int) -> Capacity:

@@ -1,9 +1,13 @@
-"""What the tests of the queue share: a config, a clock that obeys, the store, and a real server."""
+"""What the tests of the queue share: a config, a clock that obeys, the store, and a real server.
+
+Whatever needs a database runs with SQLite and with PostgreSQL, which is started once.
+"""
 
 import asyncio
 import dataclasses
 import datetime as dt
-from collections.abc import AsyncIterator, Callable
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +22,11 @@ import grpc.aio
 import pytest
 
 from demo_identities import IDENTITIES, identity_named
+from local_postgresql import LocalPostgresql, local_postgresql
 from pki.authority import Authority
 from pki.identity_folder import write_identity
+from tests.needs import require_postgresql
+from tests.object_store import BUCKET, ObjectStore, as_client, object_store
 from video_queue.api.service import open_service
 from video_queue.config import Config
 from video_queue.domain.capacity import Capacity
@@ -27,6 +34,7 @@ from video_queue.domain.renditions import Rendition, RenditionMetadata
 from video_queue.domain.videos import Claim, Lease, Limits, Metadata, Video
 from video_queue.server import running
 from video_queue.storage import store
+from video_queue.storage.bucket_settings import BucketSettings
 from video_queue.storage.settings import Settings
 from video_queue.storage.store import Store
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
@@ -35,6 +43,40 @@ OWNER = "spiffe://video-demo.test/client/uploader"
 METADATA = Metadata("a title", "a description", "video/mp4")
 
 Configure = Callable[..., Config]
+
+_WITH_A_BUCKET_TOO = ("test_uploads", "test_publishing", "test_library")
+_STORES: dict[str, ObjectStore] = {}
+
+
+def folder_only(test: Any) -> Any:
+    """Mark a test that looks into the folder, or breaks it: it is not run with a bucket."""
+    test.folder_only = True
+    return test
+
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test of the store with both databases, or with the one that its mark names.
+
+    Where a test is for a bucket too, that is with the database of those who have one.
+    """
+    if "database_url" not in metafunc.fixturenames:
+        return
+    mark = metafunc.definition.get_closest_marker("database")
+    if "where" in {
+        name for each in metafunc.definition.iter_markers("parametrize") for name in each.args[:1]
+    }:
+        metafunc.parametrize("database_url", DATABASES[:1], indirect=True)  # it is about files
+        return
+    stores = [("folder", name) for name in (mark.args if mark else DATABASES)]
+    module = metafunc.module.__name__.rpartition(".")[2]
+    if module in _WITH_A_BUCKET_TOO and not hasattr(metafunc.function, "folder_only"):
+        stores.append(("bucket", DATABASES[-1]))
+    metafunc.parametrize(
+        ("where", "database_url"), stores, indirect=True, ids=["-".join(each) for each in stores]
+    )
 
 
 @dataclass
@@ -55,8 +97,65 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def postgresql(authority: Authority) -> Iterator[LocalPostgresql]:
+    """A server for all tests of this process."""
+    require_postgresql()
+    with local_postgresql(authority) as server:
+        yield server
+
+
+def emptied(server: LocalPostgresql) -> str:
+    """Return the URL of the database, in which there is nothing yet."""
+    server.run("DROP OWNED BY video_queue")
+    return server.socket_url
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def where(request: pytest.FixtureRequest) -> str:
+    """Where files are: in a folder, or in a bucket."""
+    return getattr(request, "param", "folder")
+
+
+@pytest.fixture(scope="session")
+def a_store(
+    tmp_path_factory: pytest.TempPathFactory, authority: Authority
+) -> Iterator[ObjectStore]:
+    with object_store(tmp_path_factory.mktemp("store"), authority) as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(a_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[BucketSettings]:
+    """A part of a bucket for this test alone."""
+    for name, value in a_store.environment.items():
+        monkeypatch.setenv(name, value)
+    prefix = f"{uuid.uuid4()}/"
+    _STORES[prefix] = a_store
+    yield BucketSettings(bucket=BUCKET, prefix=prefix, endpoint=a_store.endpoint, ca=None)
+    del _STORES[prefix]
+
+
+@pytest.fixture
+def identity(tmp_path: Path, authority: Authority) -> IdentitySource:
+    """What the queue shows to an object store."""
+    folder, queue = tmp_path / "as-client", as_client(identity_named("video-queue"))
+    write_identity(folder, authority.issue(queue), authority.ca_pem)
+    return IdentitySource(load_identity(folder, roles=frozenset({Role.SERVER, Role.CLIENT})))
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database that is empty: of SQLite, or by a Unix socket of PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'data' / 'video-queue.db'}"
+    return emptied(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture
+def settings(
+    tmp_path: Path, where: str, database_url: str, request: pytest.FixtureRequest
+) -> Settings:
     """Settings that differ from the defaults by being small."""
     limits = Limits(
         upload_bytes=3_000_000,
@@ -68,6 +167,8 @@ def settings(tmp_path: Path) -> Settings:
     )
     return dataclasses.replace(
         Settings.from_environment({"VIDEO_QUEUE_DATA": str(tmp_path / "data")}),
+        bucket=request.getfixturevalue("bucket") if where == "bucket" else None,
+        database_url=database_url,
         limits=limits,
         quota_bytes=10_000_000,
         owner_quota_bytes=10_000_000,
@@ -92,9 +193,11 @@ def config(tmp_path: Path, settings: Settings) -> Config:
 
 
 @pytest.fixture
-def opened(settings: Settings, clock: Clock) -> Callable[[], AbstractAsyncContextManager[Store]]:
+def opened(
+    settings: Settings, clock: Clock, identity: IdentitySource
+) -> Callable[[], AbstractAsyncContextManager[Store]]:
     """Open the store; a second time after the first is a restart."""
-    return lambda: store.opened(settings, clock)
+    return lambda: store.opened(settings, clock, identity)
 
 
 @pytest.fixture
@@ -143,14 +246,26 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-def files_in(folder: Path) -> list[str]:
-    """The names of all files of videos and renditions, unfinished ones included."""
-    return sorted(
-        path.name
+def _sizes(settings: Settings) -> list[tuple[str, int]]:
+    if settings.bucket:
+        objects = _STORES[settings.bucket.prefix].objects(settings.bucket.prefix)
+        return [(key.rpartition("/")[2], size) for key, size in objects]
+    return [
+        (path.name, path.stat().st_size)
         for name in ("incoming", "sources", "renditions")
-        if (folder / name).exists()
-        for path in (folder / name).iterdir()
-    )
+        if (settings.data / name).exists()
+        for path in (settings.data / name).iterdir()
+    ]
+
+
+def files_in(settings: Settings) -> list[str]:
+    """The names of all files of videos and renditions, unfinished ones included."""
+    return sorted(name for name, _ in _sizes(settings))
+
+
+def bytes_in(settings: Settings) -> int:
+    """The size of all of them."""
+    return sum(size for _, size in _sizes(settings))
 
 
 @dataclass(frozen=True)

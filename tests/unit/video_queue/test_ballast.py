@@ -56,6 +56,7 @@ def test_after_a_restart_on_a_full_disk_the_ballast_is_still_there(
     assert restarted.is_loaded
 
 
+@pytest.mark.database("sqlite")
 async def test_on_a_full_disk_a_video_can_be_deleted(
     queue: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

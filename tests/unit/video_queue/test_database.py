@@ -47,6 +47,7 @@ def version_in(connection: Connection) -> int:
     return int(connection.execute(schema_version.select()).scalar_one())
 
 
+@pytest.mark.database("sqlite")
 @pytest.mark.parametrize(
     ("pragma", "value"),
     [("journal_mode", "wal"), ("synchronous", 2), ("busy_timeout", 10_000), ("foreign_keys", 1)],
@@ -89,6 +90,7 @@ async def upload_and_repeat(queue: Store) -> None:
         await queue.uploads.receive(OWNER, keyed, chunks_of(b"bytes"))
 
 
+@pytest.mark.database("sqlite")
 async def test_no_query_of_a_call_reads_the_whole_table(
     queue: Store, monkeypatch: pytest.MonkeyPatch, settings: Settings, clock: Clock
 ) -> None:
@@ -129,6 +131,7 @@ async def test_no_query_of_a_call_reads_the_whole_table(
             assert of_owners or not [step for step in steps if "TEMP B-TREE" in step], statement
 
 
+@pytest.mark.database("sqlite")
 async def test_a_write_that_is_begun_outlives_its_caller(database: Database) -> None:
     """One that is under way in its thread, and one that waits for its turn behind it."""
     begun, go_on = threading.Event(), threading.Event()
@@ -154,6 +157,7 @@ async def test_a_write_that_is_begun_outlives_its_caller(database: Database) -> 
     assert await database.read(version_in) == 8
 
 
+@pytest.mark.database("sqlite")
 async def test_writes_take_turns(database: Database) -> None:
     """Each reads and then writes; if two did so at once, one count would be lost."""
 
@@ -165,6 +169,7 @@ async def test_writes_take_turns(database: Database) -> None:
     assert await database.read(version_in) == 21
 
 
+@pytest.mark.database("sqlite")
 async def test_another_program_cannot_write_in_the_middle_of_a_write(
     database: Database, settings: Settings
 ) -> None:
@@ -182,6 +187,7 @@ async def test_another_program_cannot_write_in_the_middle_of_a_write(
     await database.write(read_then_write)
 
 
+@pytest.mark.database("sqlite")
 @pytest.mark.parametrize(
     ("code", "expected"),
     [(sqlite3.SQLITE_FULL, StoreFull), (sqlite3.SQLITE_IOERR, CatalogUnavailable)],

@@ -49,7 +49,7 @@ class Settings:
 
 
 @asynccontextmanager
-async def open_service(settings):
+async def open_service(settings, identity):
     async def hello(request, context):
         print("hello.called", file=sys.stderr, flush=True)
         return StringValue(value=f"{settings.greeting}, {request.value}")
@@ -150,7 +150,8 @@ def test_it_refuses_each_kind_of_stranger_and_says_why(
 MAY_IMPORT = {
     "domain": {"video_queue.domain", "video_queue.errors", "structlog"},
     "storage": {
-        "video_queue.domain", "video_queue.storage", "runtime", "structlog", "sqlalchemy",
+        "video_queue.domain", "video_queue.storage", "mtls", "runtime", "structlog", "sqlalchemy",
+        "psycopg", "aiobotocore", "aiohttp", "botocore", "yarl",
     },
     "api": {
         "video_queue.api", "video_queue.domain", "video_queue.storage", "video_queue.maintenance",

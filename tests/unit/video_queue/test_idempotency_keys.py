@@ -2,14 +2,14 @@
 
 import asyncio
 import dataclasses
-import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, closing
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from tests.unit.video_queue.conftest import (
@@ -49,17 +49,20 @@ async def stored(queue: Store) -> list[Video]:
     return videos
 
 
+def database(settings: Settings) -> Engine:
+    return create_engine(settings.database_url, poolclass=NullPool)
+
+
 def rows_of_keys(settings: Settings) -> int:
-    with closing(sqlite3.connect(settings.data / "video-queue.db")) as connection:
-        (count,) = connection.execute("SELECT count(*) FROM upload_keys").fetchone()
-        return int(count)
+    with database(settings).begin() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM upload_keys")).scalar_one())
 
 
 async def test_a_repeat_is_answered_with_the_same_video(queue: Store, settings: Settings) -> None:
     first = await upload(queue)
     assert await upload(queue) == first
     assert await stored(queue) == [first]
-    assert files_in(settings.data) == [first.id]
+    assert files_in(settings) == [first.id]
     assert queue.quota.used_bytes == len(b"bytes")
 
 
@@ -88,7 +91,7 @@ async def test_the_key_of_other_bytes_is_refused(
     with pytest.raises(KeyUsed):
         await queue.uploads.receive(OWNER, KEYED, chunks_of(content))
     assert await stored(queue) == [first]
-    assert files_in(settings.data) == [first.id]
+    assert files_in(settings) == [first.id]
 
 
 async def test_bytes_that_are_too_many_are_not_all_read(queue: Store) -> None:
@@ -184,7 +187,7 @@ async def test_the_catalog_lets_one_in_when_two_come_to_their_end(
             await second
     (video,) = await stored(queue)
     assert await upload(queue) == video
-    assert files_in(settings.data) == [video.id]
+    assert files_in(settings) == [video.id]
     assert queue.quota.used_bytes == len(b"bytes")
 
 
@@ -247,8 +250,8 @@ async def test_a_database_from_before_there_were_keys_gets_them(
 ) -> None:
     async with opened() as queue:
         old = await upload(queue, metadata=METADATA)
-    with closing(sqlite3.connect(settings.data / "video-queue.db")) as connection:
-        connection.execute("DROP TABLE upload_keys")
+    with database(settings).begin() as connection:
+        connection.execute(text("DROP TABLE upload_keys"))
     async with opened() as queue:
         new = await upload(queue)
         assert await upload(queue) == new

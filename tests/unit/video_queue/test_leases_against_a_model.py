@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -22,7 +24,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from tests.unit.video_queue.conftest import OWNER, Clock, publish, until, upload
+from local_postgresql import LocalPostgresql
+from tests.unit.video_queue.conftest import OWNER, Clock, emptied, publish, until, upload
 from video_queue.domain.errors import InvalidRequest, LeaseLost, VideoNotFound
 from video_queue.domain.renditions import Rendition, RenditionMetadata
 from video_queue.domain.videos import Lease, Report, VideoStatus
@@ -96,11 +99,20 @@ class Leases(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.opened = 0
+        self._empty_database()
         self.data = Path(self.folder.name) / "0"
         self._open()
 
+    def _empty_database(self) -> None:
+        """Begin without a row: here the folder has the database, and is new."""
+
+    def _database_url(self) -> str:
+        return f"sqlite:///{self.data / 'video-queue.db'}"
+
     def _open(self) -> None:
-        small = Settings.from_environment({"VIDEO_QUEUE_DATA": str(self.data)})
+        small = Settings.from_environment(
+            {"VIDEO_QUEUE_DATA": str(self.data), "VIDEO_QUEUE_DATABASE_URL": self._database_url()}
+        )
         self.stack = AsyncExitStack()
         opened = self.stack.enter_async_context(store.opened(small, self.clock))
         self.queue = self.runner.run(opened)
@@ -314,3 +326,24 @@ TestLeases.settings = settings(
     deadline=None,  # a machine under load is no error
     suppress_health_check=[HealthCheck.too_slow],
 )
+
+
+class LeasesInPostgresql(Leases):
+    """The same with a database that outlives a crash of the queue by itself."""
+
+    server: ClassVar[LocalPostgresql]
+
+    def _empty_database(self) -> None:
+        emptied(self.server)
+
+    def _database_url(self) -> str:
+        return self.server.socket_url
+
+
+@pytest.fixture(scope="module")
+def _server(postgresql: LocalPostgresql) -> None:
+    LeasesInPostgresql.server = postgresql
+
+
+TestLeasesInPostgresql = pytest.mark.usefixtures("_server")(LeasesInPostgresql.TestCase)
+TestLeasesInPostgresql.settings = settings(TestLeases.settings, max_examples=3)

@@ -11,9 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, inspect, text
 
-from tests.unit.video_queue.conftest import METADATA, OWNER, Clock, claim, files_in, upload
+from local_postgresql import LocalPostgresql
+from tests.unit.video_queue.conftest import (
+    METADATA,
+    OWNER,
+    Clock,
+    claim,
+    emptied,
+    files_in,
+    upload,
+)
 from video_queue.domain.errors import OwnerFull, TooManyPending
 from video_queue.domain.videos import Claim, Report, VideoStatus
 from video_queue.storage import store
@@ -83,13 +92,13 @@ async def test_an_owner_has_so_many_pending_videos(two_pending: Store, settings:
     for _ in range(2):
         await queue.uploads.check(OWNER, METADATA)
         await upload(queue)
-    stored = files_in(settings.data)
+    stored = files_in(settings)
     message = f"2 videos of {OWNER} are pending.*upload more when some of them are processed"
     with pytest.raises(TooManyPending, match=message):
         await queue.uploads.check(OWNER, METADATA)
     with pytest.raises(TooManyPending):
         await upload(queue)
-    assert files_in(settings.data) == stored
+    assert files_in(settings) == stored
     await upload(queue, owner=OTHER)
     await claim(queue)
     await queue.uploads.check(OWNER, METADATA)
@@ -156,13 +165,26 @@ def test_the_next_claim_is_the_model_s(
     steps: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Fewest in work, then longest without a turn, then oldest."""
-    asyncio.run(follow(steps, tmp_path_factory.mktemp("data")))
+    data = tmp_path_factory.mktemp("data")
+    asyncio.run(follow(steps, data, f"sqlite:///{data / 'video-queue.db'}"))
 
 
-async def follow(steps: list[tuple[str, str]], data: Path) -> None:
+@hypothesis_settings(max_examples=6)
+@given(steps=STEPS)
+def test_and_the_model_s_in_postgresql(
+    steps: list[tuple[str, str]],
+    tmp_path_factory: pytest.TempPathFactory,
+    postgresql: LocalPostgresql,
+) -> None:
+    asyncio.run(follow(steps, tmp_path_factory.mktemp("data"), emptied(postgresql)))
+
+
+async def follow(steps: list[tuple[str, str]], data: Path, database_url: str) -> None:
     clock, pending, leased = Clock(), list[tuple[int, str, str]](), list[Claim]()
     turns: dict[str, int] = {}
-    settings = Settings.from_environment({"VIDEO_QUEUE_DATA": str(data)})
+    settings = Settings.from_environment(
+        {"VIDEO_QUEUE_DATA": str(data), "VIDEO_QUEUE_DATABASE_URL": database_url}
+    )
     numbers: dict[str, int] = {}
     async with store.opened(settings, clock) as queue:
         for step, owner in steps:
@@ -201,12 +223,9 @@ async def test_a_database_that_is_older_gets_the_index(opened: Opened, settings:
     index = "videos_by_status_and_owner"
     async with opened():
         pass
-    engine = create_engine(settings.database_url)
+    engine = create_engine(settings.database_url, poolclass=NullPool)
     with engine.begin() as connection:
         connection.execute(text(f"DROP INDEX {index}"))
     async with opened():
         pass
-    with engine.connect() as connection:
-        names = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'index'"))
-        assert index in names.scalars().all()
-    engine.dispose()
+    assert index in {each["name"] for each in inspect(engine).get_indexes("videos")}

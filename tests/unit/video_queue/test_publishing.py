@@ -13,9 +13,11 @@ from sqlalchemy.engine import Engine
 from tests.unit.video_queue.conftest import (
     OWNER,
     Clock,
+    bytes_in,
     chunks_of,
     claim,
     files_in,
+    folder_only,
     publish,
     until,
     upload,
@@ -43,11 +45,6 @@ FAILED = Report(VideoStatus.FAILED, 0, "why")
 METADATA = RenditionMetadata(
     name="360p", content_type="video/mp4", width=640, height=360, duration_ms=0
 )
-
-
-def bytes_on_disk(settings: Settings) -> int:
-    folders = (settings.data / name for name in ("incoming", "sources", "renditions"))
-    return sum(path.stat().st_size for folder in folders for path in folder.iterdir())
 
 
 async def read(queue: Store, video_id: str, name: str) -> bytes:
@@ -125,8 +122,8 @@ async def test_the_same_name_again_replaces(queue: Store, settings: Settings) ->
     lease = (await claim(queue)).lease
     await publish(queue, lease, b"the first, which is longer")
     second = await publish(queue, lease, b"the second")
-    assert files_in(settings.data) == sorted([video.id, second.id])
-    assert queue.quota.used_bytes == bytes_on_disk(settings)
+    assert files_in(settings) == sorted([video.id, second.id])
+    assert queue.quota.used_bytes == bytes_in(settings)
     await queue.work.report("worker", lease, COMPLETED)
     assert await read(queue, video.id, "360p") == b"the second"
 
@@ -147,11 +144,11 @@ async def test_what_was_published_in_vain_is_gone(
             await queue.work.release_lost()
         case "deleted":
             await queue.library.delete(video.id, OWNER)
-    assert files_in(settings.data) == ([] if end == "deleted" else [video.id])
-    assert queue.quota.used_bytes == bytes_on_disk(settings)
+    assert files_in(settings) == ([] if end == "deleted" else [video.id])
+    assert queue.quota.used_bytes == bytes_in(settings)
     with pytest.raises(LeaseLost):
         await publish(queue, lease)
-    assert queue.quota.used_bytes == bytes_on_disk(settings)
+    assert queue.quota.used_bytes == bytes_in(settings)
 
 
 async def test_renditions_are_those_of_the_lease_that_completed(
@@ -168,7 +165,7 @@ async def test_renditions_are_those_of_the_lease_that_completed(
     await queue.work.report("worker", current, COMPLETED)
     (rendition,) = (await queue.library.get(video.id)).renditions
     assert rendition.name == "current"
-    assert files_in(settings.data) == sorted([video.id, rendition.id])
+    assert files_in(settings) == sorted([video.id, rendition.id])
 
 
 async def test_a_lease_that_ends_while_the_bytes_come_is_found_out(
@@ -184,8 +181,8 @@ async def test_a_lease_that_ends_while_the_bytes_come_is_found_out(
 
     with pytest.raises(LeaseLost):
         await queue.publishing.receive("worker", lease, METADATA, slow())
-    assert files_in(settings.data) == [video.id]
-    assert queue.quota.used_bytes == bytes_on_disk(settings)
+    assert files_in(settings) == [video.id]
+    assert queue.quota.used_bytes == bytes_in(settings)
 
 
 async def test_a_rendition_that_breaks_off_leaves_the_one_before(
@@ -201,7 +198,7 @@ async def test_a_rendition_that_breaks_off_leaves_the_one_before(
 
     with pytest.raises(ConnectionResetError):
         await queue.publishing.receive("worker", lease, METADATA, broken_off())
-    assert files_in(settings.data) == sorted([video.id, before.id])
+    assert files_in(settings) == sorted([video.id, before.id])
     await queue.work.report("worker", lease, COMPLETED)
     assert await read(queue, video.id, "360p") == b"rendition"
 
@@ -213,12 +210,12 @@ async def test_a_video_has_so_many_renditions_and_not_one_more(
     lease = (await claim(queue)).lease
     for number in range(settings.limits.renditions):
         await publish(queue, lease, name=f"{number}")
-    stored = files_in(settings.data)
+    stored = files_in(settings)
     with pytest.raises(TooManyRenditions):
         await publish(queue, lease, name="one-more")
     with pytest.raises(TooManyRenditions):
         await queue.publishing.check(lease, METADATA)
-    assert files_in(settings.data) == stored
+    assert files_in(settings) == stored
     await publish(queue, lease, name="0")  # in the place of another
 
 
@@ -228,7 +225,7 @@ async def test_the_size_limit_is_met_to_the_byte(queue: Store, settings: Setting
     limit = settings.limits.rendition_bytes
     with pytest.raises(TooLarge, match=str(limit)):
         await publish(queue, lease, b"x" * limit, b"y")
-    assert files_in(settings.data) == [video.id]
+    assert files_in(settings) == [video.id]
     assert (await publish(queue, lease, b"x" * limit)).size_bytes == limit
 
 
@@ -237,18 +234,19 @@ async def test_renditions_count_towards_the_quota(queue: Store, settings: Settin
     await upload(queue, b"x" * 3_000_000)
     video = await upload(queue, b"x" * 2_500_000)
     leases = [(await claim(queue)).lease for _ in range(3)]
-    stored = files_in(settings.data)
+    stored = files_in(settings)
     with pytest.raises(StoreFull):
         await publish(queue, leases[2], b"x" * 1_500_001)
-    assert files_in(settings.data) == stored
+    assert files_in(settings) == stored
     await publish(queue, leases[2], b"x" * 1_500_000)
     with pytest.raises(StoreFull):
         await queue.publishing.check(leases[2], METADATA)
     await queue.library.delete(video.id, OWNER)
     await publish(queue, leases[0], b"x" * 2_000_000)
-    assert queue.quota.used_bytes == bytes_on_disk(settings) == 8_000_000
+    assert queue.quota.used_bytes == bytes_in(settings) == 8_000_000
 
 
+@folder_only
 @pytest.mark.parametrize("call", ["write", "fsync"])
 async def test_a_full_disk_refuses_and_all_else_goes_on(
     queue: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, call: str
@@ -258,7 +256,7 @@ async def test_a_full_disk_refuses_and_all_else_goes_on(
     gone = await upload(queue)
     lease = (await claim(queue)).lease
     await publish(queue, lease, name="before")
-    stored = files_in(settings.data)
+    stored = files_in(settings)
 
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -269,13 +267,14 @@ async def test_a_full_disk_refuses_and_all_else_goes_on(
             await upload(queue)
         with pytest.raises(StoreFull):
             await publish(queue, lease)
-        assert files_in(settings.data) == stored
+        assert files_in(settings) == stored
         assert await read(queue, kept_id, "one") == b"to stay"
         await queue.work.report("worker", lease, COMPLETED)
         await queue.library.delete(gone.id, OWNER)
-    assert queue.quota.used_bytes == bytes_on_disk(settings)
+    assert queue.quota.used_bytes == bytes_in(settings)
 
 
+@folder_only
 async def test_the_last_of_the_disk_is_left_to_the_database(
     queue: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,7 +286,7 @@ async def test_the_last_of_the_disk_is_left_to_the_database(
         patched.setattr(os, "fstatvfs", lambda _descriptor: nearly_full)
         with pytest.raises(StoreFull):
             await upload(queue)
-        assert files_in(settings.data) == [video.id]
+        assert files_in(settings) == [video.id]
         await queue.library.delete(video.id, OWNER)
     await upload(queue)
 
@@ -310,7 +309,7 @@ async def test_a_rendition_whose_row_is_in_doubt_is_left_to_the_next_start(
             with pytest.raises(CatalogUnavailable):
                 await publish(queue, lease, b"in doubt")
     async with opened() as queue:
-        assert queue.quota.used_bytes == bytes_on_disk(settings)
+        assert queue.quota.used_bytes == bytes_in(settings)
         await queue.work.report("worker", lease, COMPLETED)
         assert await read(queue, video.id, "360p") == b"in doubt"
 
@@ -337,21 +336,23 @@ async def test_a_cancelled_report_still_removes_the_files(
     with pytest.raises(asyncio.CancelledError):
         await task
     go_on.set()
-    await until(lambda: files_in(settings.data) == [video.id])
+    await until(lambda: files_in(settings) == [video.id])
 
 
+@folder_only
 async def test_the_start_sweeps_renditions_that_nobody_knows(
     opened: Opened, settings: Settings
 ) -> None:
     async with opened() as queue:
         video_id = await completed(queue, one=b"to stay")
-        stored = files_in(settings.data)
+        stored = files_in(settings)
     (settings.data / "renditions" / "orphan").write_bytes(b"without a row")
     async with opened() as queue:
-        assert files_in(settings.data) == stored
+        assert files_in(settings) == stored
         assert await read(queue, video_id, "one") == b"to stay"
 
 
+@folder_only
 async def test_a_rendition_deleted_while_it_is_read_is_read_to_its_end(
     queue: Store, settings: Settings
 ) -> None:
@@ -359,10 +360,11 @@ async def test_a_rendition_deleted_while_it_is_read_is_read_to_its_end(
     async with queue.library.reading_rendition(video_id, "one", 0, None) as (_, chunks):
         first = await anext(chunks)
         await queue.library.delete(video_id, OWNER)
-        assert files_in(settings.data) == []
+        assert files_in(settings) == []
         assert len(first) + sum([len(chunk) async for chunk in chunks]) == 600_000
 
 
+@folder_only
 async def test_a_lost_rendition_is_called_lost(queue: Store, settings: Settings) -> None:
     video_id = await completed(queue, one=b"1")
     (rendition,) = (await queue.library.get(video_id)).renditions

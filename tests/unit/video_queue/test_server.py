@@ -105,6 +105,7 @@ async def test_a_call_that_no_rule_names_is_refused(clients: Clients) -> None:
         assert (await failure(call))[0] is grpc.StatusCode.PERMISSION_DENIED
 
 
+@pytest.mark.database("sqlite")
 async def test_no_identity_can_open_all_calls(
     config: Config,
     settings: Settings,
@@ -183,7 +184,7 @@ async def test_at_the_end_calls_finish_and_watchers_are_sent_away(
             await under_way.write(message)
         stored = await under_way
     await server
-    assert files_in(settings.data) == sorted([video.id, stored.id])
+    assert files_in(settings) == sorted([video.id, stored.id])
 
 
 async def test_at_the_end_heartbeats_are_sent_away(
@@ -217,12 +218,12 @@ async def test_at_the_end_a_call_that_does_not_finish_is_cut_off(
             endless = gateway.Upload(metadata=FOR_OWNER)
             for message in parts(b"x")[:-1]:
                 await endless.write(message)
-            await until(lambda: len(files_in(settings.data)) == 1)
+            await until(lambda: len(files_in(settings)) == 1)
         assert (await failure(endless))[0] in {
             grpc.StatusCode.UNAVAILABLE,
             grpc.StatusCode.CANCELLED,
         }
-        assert files_in(settings.data) == []
+        assert files_in(settings) == []
 
 
 async def test_a_port_in_use_is_an_error_that_says_so(

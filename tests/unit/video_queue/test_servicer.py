@@ -161,13 +161,13 @@ async def test_an_upload_that_breaks_the_contract_is_refused(
     code, details = await failure(call)
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert message in details
-    assert files_in(settings.data) == []
+    assert files_in(settings) == []
 
 
 async def test_an_upload_without_its_end_is_not_stored(gateway: Any, settings: Settings) -> None:
     call = await send(gateway.Upload(metadata=FOR_OWNER), parts(b"whole, but who knows?")[:-1])
     assert (await failure(call))[0] is grpc.StatusCode.ABORTED
-    assert files_in(settings.data) == []
+    assert files_in(settings) == []
 
 
 async def test_an_upload_for_which_there_is_no_room_is_refused_before_its_first_byte(
@@ -191,7 +191,7 @@ async def test_an_upload_over_the_limit_is_refused(gateway: Any, settings: Setti
     )
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "3000000 bytes at most" in details
-    assert files_in(settings.data) == []
+    assert files_in(settings) == []
 
 
 async def test_a_client_that_writes_on_after_a_refusal_still_learns_why(gateway: Any) -> None:
@@ -232,7 +232,7 @@ async def test_nobody_is_called_for_without_one_well_formed_name(
     gateway: Any, settings: Settings, metadata: tuple[tuple[str, str], ...] | None
 ) -> None:
     video = await upload(gateway, b"x")
-    stored = files_in(settings.data)
+    stored = files_in(settings)
     for call in (
         gateway.Upload(iter(parts(b"x")[:1]), metadata=metadata),
         gateway.DeleteVideo(api.DeleteVideoRequest(id=video.id), metadata=metadata),
@@ -240,9 +240,10 @@ async def test_nobody_is_called_for_without_one_well_formed_name(
         code, details = await failure(call)
         assert code is grpc.StatusCode.INVALID_ARGUMENT
         assert "on-behalf-of" in details
-    assert files_in(settings.data) == stored
+    assert files_in(settings) == stored
 
 
+@pytest.mark.database("sqlite")
 @settings(
     max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -418,7 +419,7 @@ async def test_a_caller_s_deadline_ends_an_upload_and_leaves_nothing(
 
     call = gateway.Upload(slow(), metadata=FOR_OWNER, timeout=0.3)
     assert (await failure(call))[0] is grpc.StatusCode.DEADLINE_EXCEEDED
-    await until(lambda: files_in(settings.data) == [])
+    await until(lambda: files_in(settings) == [])
 
 
 async def test_a_silent_upload_is_ended(
@@ -437,16 +438,16 @@ async def test_a_silent_upload_is_ended(
         code, details = await failure(call)
         assert code is grpc.StatusCode.DEADLINE_EXCEEDED
         assert "sent nothing for 0.1 s" in details
-        assert files_in(settings.data) == []
+        assert files_in(settings) == []
 
 
 async def test_a_cancelled_upload_leaves_nothing(gateway: Any, settings: Settings) -> None:
     call = gateway.Upload(metadata=FOR_OWNER)
     for message in parts(b"x" * 1000, b"y" * 1000)[:-1]:
         await call.write(message)
-    await until(lambda: len(files_in(settings.data)) == 1)
+    await until(lambda: len(files_in(settings)) == 1)
     call.cancel()
-    await until(lambda: files_in(settings.data) == [])
+    await until(lambda: files_in(settings) == [])
     assert not (await gateway.ListVideos(api.ListVideosRequest())).videos
 
 
@@ -545,6 +546,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.database("sqlite")
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -574,6 +576,7 @@ async def test_the_log_has_ids_and_identities_and_no_titles(
     assert "confidential" not in logged
 
 
+@pytest.mark.database("sqlite")
 async def test_an_upload_whose_client_is_killed_leaves_nothing(
     clients: Clients, settings: Settings
 ) -> None:
@@ -587,7 +590,7 @@ async def test_an_upload_whose_client_is_killed_leaves_nothing(
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         assert await program.wait() == -signal.SIGKILL
-        await until(lambda: files_in(settings.data) == [])
+        await until(lambda: files_in(settings) == [])
     async with clients.stub("gateway") as gateway:
         assert not (await gateway.ListVideos(api.ListVideosRequest())).videos
 
@@ -658,7 +661,7 @@ async def test_a_rendition_without_its_end_is_not_stored(
     messages = rendition_parts((await claim(transcoder)).lease, b"whole, but who knows?")[:-1]
     call = await send(transcoder.PublishRendition(), messages)
     assert (await failure(call))[0] is grpc.StatusCode.ABORTED
-    assert files_in(settings.data) == [video.id]
+    assert files_in(settings) == [video.id]
 
 
 async def test_a_late_worker_publishes_nothing(
@@ -675,7 +678,7 @@ async def test_a_late_worker_publishes_nothing(
     for message in rest:
         await call.write(message)
     assert (await failure(call))[0] is grpc.StatusCode.ABORTED
-    assert files_in(settings.data) == [video.id]
+    assert files_in(settings) == [video.id]
 
     call = transcoder.PublishRendition()
     await call.write(first)
@@ -757,4 +760,4 @@ async def test_a_deleted_video_takes_what_is_being_published_of_it_along(
     report = api.UpdateVideoStatusRequest(lease=lease, status=api.VIDEO_STATUS_COMPLETED)
     code, _ = await failure(transcoder.UpdateVideoStatus(report))
     assert code is grpc.StatusCode.ABORTED
-    assert files_in(settings.data) == []
+    assert files_in(settings) == []

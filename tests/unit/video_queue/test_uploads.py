@@ -17,8 +17,10 @@ from tests.unit.video_queue.conftest import (
     METADATA,
     OWNER,
     Clock,
+    bytes_in,
     chunks_of,
     files_in,
+    folder_only,
     upload,
 )
 from video_queue.domain.errors import CatalogUnavailable, InvalidRequest, StoreFull, TooLarge
@@ -56,6 +58,7 @@ async def test_an_acknowledged_upload_survives_a_restart(opened: Opened) -> None
         assert queue.quota.used_bytes == len(b"to stay")
 
 
+@folder_only
 async def test_file_and_folder_are_synced_before_the_row_is_written(
     queue: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,11 +88,12 @@ async def broken_off(*chunks: bytes) -> AsyncIterator[bytes]:
 async def test_an_upload_that_breaks_off_leaves_nothing(queue: Store, settings: Settings) -> None:
     with pytest.raises(ConnectionResetError):
         await queue.uploads.receive(OWNER, METADATA, broken_off(b"half", b"of it"))
-    assert files_in(settings.data) == []
+    assert files_in(settings) == []
     assert queue.quota.used_bytes == 0
     assert await queue.library.page(50, None) == ([], None)
 
 
+@folder_only
 async def test_a_cancelled_upload_leaves_nothing(queue: Store, settings: Settings) -> None:
     waiting, never = asyncio.Event(), asyncio.Event()
 
@@ -100,12 +104,12 @@ async def test_a_cancelled_upload_leaves_nothing(queue: Store, settings: Setting
 
     task = asyncio.create_task(queue.uploads.receive(OWNER, METADATA, chunks()))
     await waiting.wait()
-    assert len(files_in(settings.data)) == 1
+    assert len(files_in(settings)) == 1
     assert queue.quota.used_bytes == 1_000_000
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert files_in(settings.data) == []
+    assert files_in(settings) == []
     assert queue.quota.used_bytes == 0
 
 
@@ -132,22 +136,22 @@ async def test_an_upload_cancelled_while_it_is_made_to_last_is_whole_or_nothing(
     async with opened() as queue:
         videos, _ = await queue.library.page(50, None)
         assert [await read(queue, video.id) for video in videos] == [b"whole"]
-        assert files_in(settings.data) == [videos[0].id]
+        assert files_in(settings) == [videos[0].id]
 
 
 async def test_an_upload_without_bytes_is_refused(queue: Store, settings: Settings) -> None:
     with pytest.raises(InvalidRequest, match="no bytes"):
         await queue.uploads.receive(OWNER, METADATA, chunks_of())
-    assert files_in(settings.data) == []
+    assert files_in(settings) == []
 
 
 async def test_the_size_limit_is_met_to_the_byte(queue: Store, settings: Settings) -> None:
     limit = settings.limits.upload_bytes
     assert (await upload(queue, b"x" * limit)).size_bytes == limit
-    stored = files_in(settings.data)
+    stored = files_in(settings)
     with pytest.raises(TooLarge, match=str(limit)):
         await upload(queue, b"x" * limit, b"y")
-    assert files_in(settings.data) == stored
+    assert files_in(settings) == stored
     assert queue.quota.used_bytes == limit
 
 
@@ -177,8 +181,7 @@ async def test_uploads_at_once_do_not_overshoot_the_quota(queue: Store, settings
     )
     refused = [result for result in results if isinstance(result, BaseException)]
     assert {type(error) for error in refused} == {StoreFull}
-    stored = (settings.data / "sources").iterdir()
-    assert sum(path.stat().st_size for path in stored) == queue.quota.used_bytes
+    assert bytes_in(settings) == queue.quota.used_bytes
     assert queue.quota.used_bytes == 3_000_000 * (5 - len(refused))
 
 
@@ -190,6 +193,7 @@ async def test_deleting_makes_room(queue: Store, settings: Settings) -> None:
     await upload(queue, b"x" * 3_000_000)
 
 
+@folder_only
 @pytest.mark.parametrize("call", ["write", "fsync"])
 async def test_a_full_disk_leaves_nothing(
     queue: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, call: str
@@ -201,7 +205,7 @@ async def test_a_full_disk_leaves_nothing(
         patched.setattr(os, call, full)
         with pytest.raises(StoreFull):
             await upload(queue)
-    assert files_in(settings.data) == []
+    assert files_in(settings) == []
     assert queue.quota.used_bytes == 0
     await upload(queue)
 
@@ -215,7 +219,7 @@ async def test_a_full_disk_under_the_database_leaves_nothing(
     monkeypatch.setattr(Catalog, "add", full)
     with pytest.raises(StoreFull):
         await upload(queue)
-    assert files_in(settings.data) == []
+    assert files_in(settings) == []
     assert queue.quota.used_bytes == 0
 
 
@@ -238,21 +242,24 @@ async def test_a_file_whose_row_is_in_doubt_is_left_to_the_next_start(
         assert await read(queue, video.id) == b"in doubt"
 
 
+@folder_only
 async def test_the_start_sweeps_what_a_crash_has_left(opened: Opened, settings: Settings) -> None:
     async with opened() as queue:
         video = await upload(queue, b"to stay")
     (settings.data / "incoming" / "half").write_bytes(b"half")
     (settings.data / "sources" / "orphan").write_bytes(b"without a row")
     async with opened():
-        assert files_in(settings.data) == [video.id]
+        assert files_in(settings) == [video.id]
 
 
+@folder_only
 async def test_the_data_folder_belongs_to_one_process(queue: Store, opened: Opened) -> None:
     with pytest.raises(StartError, match="in use by another video queue"):
         async with opened():
             pass
 
 
+@folder_only
 async def test_folders_are_for_this_user_alone_whatever_the_umask(
     settings: Settings, clock: Clock
 ) -> None:
@@ -269,6 +276,7 @@ async def test_folders_are_for_this_user_alone_whatever_the_umask(
     assert {path.stat().st_mode & 0o777 for path in folders} == {0o700}
 
 
+@folder_only
 async def test_files_are_for_this_user_alone(queue: Store, settings: Settings) -> None:
     video = await upload(queue)
     assert (settings.data / "sources" / video.id).stat().st_mode & 0o777 == 0o600

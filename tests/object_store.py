@@ -1,0 +1,194 @@
+"""A real object store, SeaweedFS, for the tests: it serves S3 by mutual TLS alone."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import botocore.config
+import botocore.session
+import pytest
+
+from demo_identities import identity_named
+from local_stack import ROOT
+from pki.authority import Authority
+from pki.identities import CLIENT, SERVER, Identity
+from pki.identity_folder import write_identity
+from tests.needs import is_ci
+
+BUCKET: Final = "videos"
+ACCESS_KEY, SECRET_KEY = "the-queue", "a-secret-of-the-tests"
+
+OBJECT_STORE: Final = replace(identity_named("gateway"), name="object-store", ekus=(SERVER,))
+"""Whom the store's certificate names."""
+
+_START_SECONDS: Final = 60
+_POLL_SECONDS: Final = 0.05
+
+
+def as_client(identity: Identity) -> Identity:
+    """Return the identity of a server that is a client too."""
+    return replace(identity, ekus=(SERVER, CLIENT))
+
+
+@cache
+def seaweedfs() -> str | None:
+    """Return the path of `weed`, None if it is not installed."""
+    ended = subprocess.run(
+        [ROOT / "scripts" / "seaweedfs"], capture_output=True, text=True, check=False
+    )
+    return ended.stdout.strip() if ended.returncode == 0 else None
+
+
+def require_seaweedfs() -> str:
+    """Return the path of `weed`, or skip the test; CI has to have it."""
+    if path := seaweedfs():
+        return path
+    missing = "SeaweedFS is not installed: run scripts/seaweedfs --build"
+    if is_ci() and os.environ["CI"] != "container":
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+@dataclass
+class ObjectStore:
+    """SeaweedFS in a folder, with a certificate; `start` it."""
+
+    folder: Path
+    authority: Authority
+    port: int = field(default=0)
+    process: subprocess.Popen[bytes] | None = None
+
+    def __post_init__(self) -> None:
+        self.port = self.port or _unused_port()
+        (self.folder / "data").mkdir()
+        write_identity(
+            self.folder / "identity", self.authority.issue(OBJECT_STORE), self.authority.ca_pem
+        )
+        operator = as_client(replace(OBJECT_STORE, name="operator"))
+        write_identity(
+            self.folder / "operator", self.authority.issue(operator), self.authority.ca_pem
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens."""
+        return f"https://localhost:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The credentials of its only user, as botocore reads them."""
+        return {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
+
+    def start(self) -> None:
+        """Start it; return when it answers. Everything but S3 listens on loopback, in clear."""
+        identity = self.folder / "identity"
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    require_seaweedfs(), "-logtostderr=true", "server", "-dir=data",
+                    "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+                    f"-master.port={self._other(1)}", f"-master.port.grpc={self._other(2)}",
+                    f"-volume.port={self._other(3)}", f"-volume.port.grpc={self._other(4)}",
+                    f"-filer.port={self._other(5)}", f"-filer.port.grpc={self._other(6)}",
+                    "-filer.localSocket=filer.sock",
+                    "-master.volumeSizeLimitMB=64", "-volume.max=100", "-volume.minFreeSpace=0",
+                    "-filer", "-s3", f"-s3.port={self.port}", f"-s3.port.grpc={self._other(7)}",
+                    "-s3.port.iceberg=0", "-s3.port.lance=0",
+                    "-s3.localSocket=s3.sock",
+                    f"-s3.cert.file={identity}/certificate.crt",
+                    f"-s3.key.file={identity}/private-key.pem",
+                    f"-s3.cacert.file={identity}/ca-certificate.crt",
+                    "-s3.tlsVerifyClientCert",
+                ],
+                cwd=self.folder,
+                env={**os.environ, **self.environment, "HOME": str(self.folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )  # fmt: skip
+        self._wait()
+
+    def kill(self) -> None:
+        """End it without warning."""
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def client(self) -> Any:
+        """Return a client of another make: botocore's own, with files of certificates."""
+        certificate = self.folder / "operator"
+        return botocore.session.get_session().create_client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            verify=str(certificate / "ca-certificate.crt"),
+            config=botocore.config.Config(
+                client_cert=str(certificate / "key-pair.pem"),
+                s3={"addressing_style": "path"},
+                retries={"total_max_attempts": 1},
+            ),
+        )
+
+    def objects(self, prefix: str) -> list[tuple[str, int]]:
+        """Return the names and sizes of all objects, and of multipart uploads under way (0)."""
+        with closing(self.client()) as client:
+            stored = client.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", ())
+            begun = client.list_multipart_uploads(Bucket=BUCKET, Prefix=prefix).get("Uploads", ())
+            return [(each["Key"], each.get("Size", 0)) for each in (*stored, *begun)]
+
+    def log_position(self) -> int:
+        """Return where its log ends now."""
+        return (self.folder / "log").stat().st_size
+
+    def log(self, since: int = 0) -> str:
+        """Return what it has logged after `since`."""
+        return (self.folder / "log").read_bytes()[since:].decode("utf-8", "replace")
+
+    def _other(self, number: int) -> int:
+        return self.port + number
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            with suppress(Exception), closing(self.client()) as client:
+                client.list_buckets()
+                return
+            ended = self.process is None or self.process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                raise AssertionError(f"The object store does not start:\n{self.log()[-4000:]}")
+            time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def object_store(folder: Path, authority: Authority) -> Iterator[ObjectStore]:
+    """Yield a store that runs, with an empty bucket."""
+    store = ObjectStore(folder, authority)
+    try:
+        store.start()
+        with closing(store.client()) as client:
+            client.create_bucket(Bucket=BUCKET)
+        yield store
+    finally:
+        store.kill()
+
+
+def _unused_port() -> int:
+    """Return the first of ten ports that are free now, below those that the kernel hands out."""
+    begin = os.getpid() * 10 % 12_000  # tests that run side by side begin elsewhere
+    for first in (20_000 + (begin + step) % 12_000 for step in range(0, 12_000, 10)):
+        with suppress(OSError):
+            for port in range(first, first + 10):
+                with socket.socket() as tried:
+                    tried.bind(("127.0.0.1", port))
+            return first
+    raise AssertionError("There are no ten free ports.")
