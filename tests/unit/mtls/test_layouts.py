@@ -90,7 +90,9 @@ def test_every_stack_takes_it(
 
 
 @pytest.mark.parametrize(
-    ("layout", "missing"), [(each, name) for each in LAYOUTS for name in {*files_of(each)}], ids=str
+    ("layout", "missing"),
+    [(each, name) for each in LAYOUTS for name in sorted({*files_of(each)})],
+    ids=lambda value: value if isinstance(value, str) else value.issuer,
 )
 def test_half_of_one_is_an_error_that_names_the_file_and_its_issuer(
     tmp_path: Path, authority: Authority, layout: Layout, missing: str
