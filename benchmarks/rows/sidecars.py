@@ -1,11 +1,8 @@
 """Row 13: mutual TLS in the application, or in proxies beside plain services."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from benchmarks.bulk import measure_upload_and_download, upload_small
@@ -56,18 +53,10 @@ def against_sidecars(place: Place, scale: Scale) -> Iterator[Measure]:
             )
 
 
-@contextmanager
-def _running(place: Place, kind: str) -> Iterator[Stack]:
+def _running(place: Place, kind: str) -> AbstractContextManager[Stack]:
     if kind in SIDECARS:
-        with (
-            TemporaryDirectory(dir=place.folder) as folder,
-            sidecar_stack(replace(place, folder=Path(folder)), kind) as stack,
-        ):
-            yield stack
-    else:
-        transport = "plain" if kind == PLAIN else "mtls"
-        with fresh(place, OURS, transport=transport, store="memory") as stack:
-            yield stack
+        return sidecar_stack(place, kind)
+    return fresh(place, OURS, transport="plain" if kind == PLAIN else "mtls", store="memory")
 
 
 def _measure(place: Place, kind: str, scale: Scale) -> Sample:
@@ -82,7 +71,8 @@ def _measure(place: Place, kind: str, scale: Scale) -> Sample:
                 grown = stack.gateway.memory_bytes() - before
         connection = https(place, stack.gateway, scale, scheme=stack.scheme)()
         video_id = upload_small(place, stack)
-        measure_requests(place, stack, Load("get", scale.warm_up_requests), video_id)
+        if scale.warm_up_requests:
+            measure_requests(place, stack, Load("get", scale.warm_up_requests), video_id)
         requests = measure_requests(place, stack, Load("get", scale.sidecar_requests), video_id)
         measure_upload_and_download(place, stack, scale.warm_up_bytes)
         transfers = measure_upload_and_download(place, stack, scale.sidecar_bytes)
