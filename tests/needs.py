@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from benchmarks.needs import NEEDS
 from benchmarks.needs import missing as missing_for_benchmarks
 from local_stack import require_localhost
 
@@ -82,7 +83,7 @@ def skipped() -> Iterator[str]:
         yield f"examples in other languages (tests/examples): not installed: {', '.join(languages)}"
     if shutil.which("nginx") is None:
         yield "the doctor with nginx (tests/mtls): apt-get install nginx-light"
-    if lacking := missing_for_benchmarks(["node", "nginx"]):
+    if lacking := missing_for_benchmarks(NEEDS):
         yield f"rows of the benchmarks (tests/benchmarks) that need {'; '.join(lacking)}"
     if os.geteuid() != 0:
         yield "giving certificates to other users (seven tests in tests/unit/pki): only root can"

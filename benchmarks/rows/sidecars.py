@@ -1,12 +1,13 @@
 """Row 13: mutual TLS in the application, or in proxies beside plain services."""
 
+import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Final
 
 from benchmarks.bulk import measure_upload_and_download, upload_small
-from benchmarks.connections import connector, held_open
+from benchmarks.connections import connector, get, held_open, send
 from benchmarks.processes import on_core
 from benchmarks.requests import Load, measure_requests
 from benchmarks.rounds import Measure, Sample, compare
@@ -16,6 +17,8 @@ from benchmarks.sidecars import SIDECARS, sidecar_stack
 from benchmarks.stacks import OURS, Place, Stack, fresh
 
 PLAIN: Final = "plain services"
+# The others let everybody in who has a certificate of our CA.
+DECIDES_BY_NAME: Final = frozenset({OURS, "Envoy with policy"})
 # What of the pairs in the application's favour is a goal: CPU of a request, and memory.
 _REQUEST_BAR: Final = 0.6
 _MEMORY_BAR: Final = 1.0
@@ -59,6 +62,24 @@ def _running(place: Place, kind: str) -> AbstractContextManager[Stack]:
     return fresh(place, OURS, transport="plain" if kind == PLAIN else "mtls", store="memory")
 
 
+def _check_who_is_let_in(place: Place, stack: Stack) -> None:
+    """Raise `RuntimeError` unless the stack admits whom the page says: the figures belong to it.
+
+    `probe` has a genuine certificate, and may call no route for videos.
+    """
+    if stack.scheme == "http":
+        return
+    host, _, port = stack.gateway.address.rpartition(":")
+    with socket.create_connection((host, int(port))) as plaintext:
+        send(plaintext, "/videos")
+        if b" 200 " in plaintext.recv(100):
+            raise RuntimeError(f"{stack.name} serves without TLS.")
+    expected = 403 if stack.name in DECIDES_BY_NAME else 200
+    with connector(stack.gateway.address, place.client("probe"))() as connection:
+        if (status := get(connection, "/videos")) != expected:
+            raise RuntimeError(f"{stack.name} has answered the probe with {status}.")
+
+
 def _measure(place: Place, kind: str, scale: Scale) -> Sample:
     with _running(place, kind) as stack:
         identity = place.client() if stack.scheme == "https" else None
@@ -69,6 +90,7 @@ def _measure(place: Place, kind: str, scale: Scale) -> Sample:
             before = stack.gateway.memory_bytes()
             with held_open(connect, scale.open_connections, "/videos"):
                 grown = stack.gateway.memory_bytes() - before
+        _check_who_is_let_in(place, stack)
         connection = https(place, stack.gateway, scale, scheme=stack.scheme)()
         video_id = upload_small(place, stack)
         if scale.warm_up_requests:
