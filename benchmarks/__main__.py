@@ -19,7 +19,7 @@ from benchmarks.page import write_page
 from benchmarks.processes import Cores
 from benchmarks.rows.scale import FULL, SMOKE, Scale
 from benchmarks.rows.table import GROUPS, ROWS, Group
-from benchmarks.stacks import Place
+from benchmarks.stacks import Place, keeping
 from benchmarks.table import heading, line
 from demo_identities import IDENTITIES
 from pki.bootstrap import bootstrap
@@ -52,10 +52,12 @@ def _measure(groups: Sequence[Group], scale: Scale, file: Path | None) -> None:
         "measures": [],
     }
     print(*(f"{name}: {value}" for name, value in results["environment"].items()), sep="\n")
-    with tempfile.TemporaryDirectory(prefix="mtls-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="mtls-bench-") as folder, keeping() as kept:
         certs = Path(folder) / "certs"
         bootstrap(certs, Options(IDENTITIES))
-        place = Place(Path(folder), certs, Cores.of_this_machine())
+        place = Place(
+            Path(folder), certs, Cores.of_this_machine(), kept if scale.is_smoke else None
+        )
         for group in groups:
             begin = time.monotonic()
             print(f"\n{group.name}: {group.what}\n{heading()}", flush=True)

@@ -12,7 +12,7 @@ from local_stack import ROOT
 NODE: Final = "node"
 NPM_FOLDER: Final = ROOT / "benchmarks" / "peer-node"
 GO_FOLDER: Final = ROOT / "benchmarks" / "peer-go"
-VENV_PYTHON: Final = ROOT / "benchmarks" / ".venv" / "bin" / "python"
+VENV_PYTHON: Final = ROOT / ".venv-peers" / "bin" / "python"
 _STREAM_MODULE: Final = "/usr/lib/nginx/modules/ngx_stream_module.so"
 _PREPARE: Final = "./benchmarks/prepare"
 _NODE_MAJOR: Final = 20
@@ -49,7 +49,7 @@ def _lacks_node() -> str:
 def _lacks_venv() -> str:
     # By its package, not by its interpreter: a venv that was broken off has that one too.
     if not (VENV_PYTHON.parent / "envoy").exists():
-        return f"benchmarks/.venv with FastAPI and Envoy: {_PREPARE}"
+        return f".venv-peers with FastAPI and Envoy: {_PREPARE}"
     return ""
 
 
@@ -97,6 +97,7 @@ _LACKS: Final[Mapping[str, Callable[[], str]]] = {
     "stunnel": _lacks_stunnel,
     "openssl": _lacks_openssl,
 }
+NEEDS: Final = tuple(_LACKS)
 
 
 def missing(needs: Iterable[str]) -> list[str]:

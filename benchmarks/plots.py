@@ -6,12 +6,14 @@ from typing import Final
 from xml.sax.saxutils import escape
 
 _WIDTH: Final = 720
-_LABEL_WIDTH: Final = 130
+_LABEL_WIDTH: Final = 150
 _BAR_WIDTH: Final = 400
 _BAR_HEIGHT: Final = 20
 _GAP: Final = 8
 _GROUP_GAP: Final = 26
-_COLOURS: Final = ("#c9c9c9", "#8fb8de", "#2b6cb0")
+GREY: Final = "#c9c9c9"  # without TLS, or nobody else
+LIGHT: Final = "#8fb8de"
+DARK: Final = "#2b6cb0"  # ours, as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class Bar:
     low: float
     high: float
     text: str
+    colour: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,8 @@ def bar_chart(title: str, groups: Sequence[Group]) -> str:
         body.append(_text(16, y, group.title, weight="bold"))
         y += 12
         scale = _BAR_WIDTH / max(bar.high for bar in group.bars)
-        for bar, colour in zip(group.bars, _COLOURS, strict=False):
-            body += _bar(y, bar, scale, colour)
+        for bar in group.bars:
+            body += _bar(y, bar, scale)
             y += _BAR_HEIGHT + _GAP
         y += _GROUP_GAP
     head = (
@@ -53,13 +56,13 @@ def bar_chart(title: str, groups: Sequence[Group]) -> str:
     return "\n".join([head, ground, _text(16, 24, title, size=16), *body, "</svg>"]) + "\n"
 
 
-def _bar(y: int, bar: Bar, scale: float, colour: str) -> Iterable[str]:
+def _bar(y: int, bar: Bar, scale: float) -> Iterable[str]:
     middle = y + _BAR_HEIGHT // 2
     low, high = (round(_LABEL_WIDTH + value * scale, 1) for value in (bar.low, bar.high))
     yield _text(_LABEL_WIDTH - 10, middle + 5, bar.label, anchor="end")
     yield (
         f'<rect x="{_LABEL_WIDTH}" y="{y}" width="{round(bar.value * scale, 1)}" '
-        f'height="{_BAR_HEIGHT}" fill="{colour}"/>'
+        f'height="{_BAR_HEIGHT}" fill="{bar.colour}"/>'
     )
     yield f'<line x1="{low}" y1="{middle}" x2="{high}" y2="{middle}" stroke="#222"/>'
     yield _text(high + 10, middle + 5, bar.text)

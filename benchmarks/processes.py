@@ -80,6 +80,12 @@ class Server:
         for each in self.beside:
             yield from each._processes()  # noqa: SLF001  its own kind
 
+    def terminate(self) -> None:
+        """Ask it, and what is beside it, to finish."""
+        self.process.terminate()
+        for each in self.beside:
+            each.terminate()
+
     def stop(self) -> None:
         """Ask it to finish; insist after half a minute."""
         self.process.terminate()

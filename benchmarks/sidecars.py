@@ -20,7 +20,7 @@ from typing import Any, Final
 from benchmarks.connections import connector
 from benchmarks.needs import VENV_PYTHON, stream_module
 from benchmarks.processes import Server, spawn
-from benchmarks.stacks import Place, Stack, free_port, our_gateway, our_queue
+from benchmarks.stacks import Place, Stack, free_port, our_gateway, our_queue, running
 from benchmarks.waiting import until
 
 _PLAIN: Final = ["--transport=plain", "--store=memory"]
@@ -337,25 +337,35 @@ SIDECARS: Final[Mapping[str, Start]] = {
 
 @contextmanager
 def sidecar_stack(place: Place, kind: str) -> Iterator[Stack]:
+    """Run both services plain beside proxies of that kind, in a folder of their own."""
+    with (
+        place.of_its_own() as own,
+        running(own, (kind,), partial(_started, own, kind)) as stack,
+    ):
+        yield stack
+
+
+@contextmanager
+def _started(place: Place, kind: str) -> Iterator[Stack]:
     """Run both services plain, on a store in memory, each beside a proxy of that kind."""
     home = place.below(kind.replace(" ", "-"))
-    with ExitStack() as running:
-        queue = running.enter_context(our_queue(home, _PLAIN))
+    with ExitStack() as started:
+        queue = started.enter_context(our_queue(home, _PLAIN))
         secured = Sidecar(
             home.below("queue-proxy").folder,
             place.certs / "video-queue",
             (_free(), _numeric(queue.address)),
         )
-        queue_proxy = running.enter_context(_proxy(kind, secured, place.cores.behind))
+        queue_proxy = started.enter_context(_proxy(kind, secured, place.cores.behind))
         calls = _free()
-        gateway = running.enter_context(our_gateway(home, calls, _PLAIN))
+        gateway = started.enter_context(our_gateway(home, calls, _PLAIN))
         facing = Sidecar(
             home.below("gateway-proxy").folder,
             place.certs / "gateway",
             (_free(), _numeric(gateway.address)),
             (calls, secured.ends[0]),
         )
-        gateway_proxy = running.enter_context(_proxy(kind, facing, place.cores.front))
+        gateway_proxy = started.enter_context(_proxy(kind, facing, place.cores.front))
         port = facing.ends[0].rpartition(":")[2]
         stack = Stack(
             kind,

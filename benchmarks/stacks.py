@@ -3,11 +3,12 @@
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from mtls.certificates import Role
 from mtls.identity import Identity, load_identity
@@ -66,19 +67,65 @@ class Stack:
         return self.gateway.memory_bytes() + self.queue.memory_bytes()
 
 
+@dataclass(slots=True)
+class Kept:
+    """Stacks that are started once, for all rows: to see that all still runs, in little time."""
+
+    running: ExitStack
+    stacks: dict[tuple[object, ...], Stack] = field(default_factory=dict)
+
+    def get(
+        self, key: tuple[object, ...], start: Callable[[], AbstractContextManager[Stack]]
+    ) -> Stack:
+        """Return the stack of that key, which is started when it is first asked for."""
+        if key not in self.stacks:
+            self.stacks[key] = self.running.enter_context(start())
+        return self.stacks[key]
+
+    def terminate(self) -> None:
+        """Ask all of them at once to finish."""
+        for stack in self.stacks.values():
+            for server in (stack.gateway, stack.queue):
+                server.terminate()
+
+
+@contextmanager
+def keeping() -> Iterator[Kept]:
+    """Yield what keeps stacks, and stop them all at the end."""
+    with ExitStack() as running:
+        kept = Kept(running)
+        try:
+            yield kept
+        finally:
+            kept.terminate()
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a benchmark runs: a folder for its files, the certificates, and the cores."""
+    """Where a benchmark runs: a folder for its files, the certificates, and the cores.
+
+    With `kept` a stack is that of the row before, where there was one.
+    """
 
     folder: Path
     certs: Path
     cores: Cores
+    kept: Kept | None = None
 
     def below(self, name: str) -> "Place":
         """Return the same with a folder of its own."""
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
         return replace(self, folder=folder)
+
+    @contextmanager
+    def of_its_own(self) -> Iterator["Place"]:
+        """Yield the same with a folder that is removed at the end, unless stacks are kept."""
+        if self.kept:
+            yield self.below(uuid4().hex)
+        else:
+            with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+                yield replace(self, folder=Path(folder))
 
     def client(self, name: str = "client/uploader") -> Identity:
         """Return an identity to call with."""
@@ -107,12 +154,27 @@ def stack_of(
     place: Place, kind: str, *, transport: str = "mtls", store: str = "disk", hooks: bool = True
 ) -> Iterator[Stack]:
     """Run ours, or the peer of that name."""
-    with (
-        our_stack(place, OURS, transport=transport, store=store, hooks=hooks)
-        if kind == OURS
-        else peer_stack(place, kind)
-    ) as stack:
+
+    def start() -> AbstractContextManager[Stack]:
+        if kind == OURS:
+            return our_stack(place, OURS, transport=transport, store=store, hooks=hooks)
+        return peer_stack(place, kind)
+
+    key = (kind, place.certs, transport, store, hooks) if kind == OURS else (kind,)
+    with running(place, key, start) as stack:
         yield stack
+
+
+@contextmanager
+def running(
+    place: Place, key: tuple[object, ...], start: Callable[[], AbstractContextManager[Stack]]
+) -> Iterator[Stack]:
+    """Start a stack and stop it at the end; or take the one that is kept."""
+    if place.kept:
+        yield place.kept.get(key, start)
+    else:
+        with start() as stack:
+            yield stack
 
 
 @contextmanager
@@ -125,11 +187,11 @@ def fresh(
     request, or half as much again for each byte, for as long as it lives. So it may be that its
     allocator gives every chunk back to the kernel, and the other's none.
     """
-    with tempfile.TemporaryDirectory(dir=place.folder) as folder, ExitStack() as running:
-        own = replace(place, folder=Path(folder))
-        yield running.enter_context(
-            stack_of(own, kind, transport=transport, store=store, hooks=hooks)
-        )
+    with (
+        place.of_its_own() as own,
+        stack_of(own, kind, transport=transport, store=store, hooks=hooks) as stack,
+    ):
+        yield stack
 
 
 # All of the load comes from one client and at once; the limits for one identity would refuse it.

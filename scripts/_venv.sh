@@ -42,7 +42,7 @@ has_tool() {
     if command -v "$1" >/dev/null; then return 0; fi
     case $1 in
     *node_modules*) missing="$1 is missing: run npm ci --prefix examples/typescript" ;;
-    benchmarks/*) missing="$1 is missing: run ./benchmarks/prepare" ;;
+    .venv-peers/*) missing="$1 is missing: run ./benchmarks/prepare" ;;
     *) missing="$1 is not installed" ;;
     esac
     if [ "${CI:-}" = true ]; then

@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from benchmarks.needs import NEEDS
 from benchmarks.needs import missing as missing_for_benchmarks
 from local_postgresql import postgresql_programs
 from local_stack import require_localhost
@@ -95,7 +96,7 @@ def skipped() -> Iterator[str]:
         yield "the overlays of deploy/kubernetes (tests/kubernetes): not installed: kubectl"
     if postgresql_programs() is None:
         yield "the queue with PostgreSQL (tests/unit/video_queue): apt-get install postgresql"
-    if lacking := missing_for_benchmarks(["node", "nginx"]):
+    if lacking := missing_for_benchmarks(NEEDS):
         yield f"rows of the benchmarks (tests/benchmarks) that need {'; '.join(lacking)}"
     if os.geteuid() != 0:
         yield "giving certificates to other users (seven tests in tests/unit/pki): only root can"

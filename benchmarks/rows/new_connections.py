@@ -22,7 +22,6 @@ from benchmarks.stacks import (
     OURS,
     Place,
     free_port,
-    our_stack,
     stack_of,
 )
 from benchmarks.waiting import until
@@ -45,7 +44,7 @@ def against_others(place: Place, scale: Scale) -> Iterator[Measure]:
         ]
         gateways = {each.name: each.gateway for each in stacks}
         gateways[_NGINX] = running.enter_context(nginx(alike))
-        gateways[_LISTS] = running.enter_context(our_stack(place, _LISTS)).gateway
+        gateways[_LISTS] = running.enter_context(stack_of(place.below("listed"), OURS)).gateway
         at_the_gateway = scale.rounds.alternate(
             {name: https(place, server, scale) for name, server in gateways.items()}
         )

@@ -8,8 +8,9 @@ from benchmarks.rounds import Rounds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """The sizes of one run of the benchmarks."""
+    """The sizes of one run of the benchmarks. With `is_smoke` rows share their servers."""
 
+    is_smoke: bool = False
     rounds: Rounds
     requests: int
     warm_up_requests: int
@@ -45,9 +46,10 @@ FULL: Final = Scale(
     store_calls=200,
 )
 SMOKE: Final = Scale(
+    is_smoke=True,
     rounds=Rounds(1, warm_ups=0),
     requests=64,
-    warm_up_requests=64,
+    warm_up_requests=0,
     connections=8,
     open_connections=8,
     sidecar_requests=64,

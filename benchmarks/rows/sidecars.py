@@ -1,15 +1,13 @@
 """Row 13: mutual TLS in the application, or in proxies beside plain services."""
 
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from benchmarks.bulk import measure_upload_and_download, upload_small
-from benchmarks.connections import connector, held_open
+from benchmarks.connections import connector, get, held_open, send
 from benchmarks.processes import on_core
 from benchmarks.requests import Load, measure_requests
 from benchmarks.rounds import Measure, Sample, compare
@@ -19,6 +17,8 @@ from benchmarks.sidecars import SIDECARS, sidecar_stack
 from benchmarks.stacks import OURS, Place, Stack, fresh
 
 PLAIN: Final = "plain services"
+# The others let everybody in who has a certificate of our CA.
+DECIDES_BY_NAME: Final = frozenset({OURS, "Envoy with policy"})
 # What of the pairs in the application's favour is a goal: CPU of a request, and memory.
 _REQUEST_BAR: Final = 0.6
 _MEMORY_BAR: Final = 1.0
@@ -56,18 +56,28 @@ def against_sidecars(place: Place, scale: Scale) -> Iterator[Measure]:
             )
 
 
-@contextmanager
-def _running(place: Place, kind: str) -> Iterator[Stack]:
+def _running(place: Place, kind: str) -> AbstractContextManager[Stack]:
     if kind in SIDECARS:
-        with (
-            TemporaryDirectory(dir=place.folder) as folder,
-            sidecar_stack(replace(place, folder=Path(folder)), kind) as stack,
-        ):
-            yield stack
-    else:
-        transport = "plain" if kind == PLAIN else "mtls"
-        with fresh(place, OURS, transport=transport, store="memory") as stack:
-            yield stack
+        return sidecar_stack(place, kind)
+    return fresh(place, OURS, transport="plain" if kind == PLAIN else "mtls", store="memory")
+
+
+def _check_who_is_let_in(place: Place, stack: Stack) -> None:
+    """Raise `RuntimeError` unless the stack admits whom the page says: the figures belong to it.
+
+    `probe` has a genuine certificate, and may call no route for videos.
+    """
+    if stack.scheme == "http":
+        return
+    host, _, port = stack.gateway.address.rpartition(":")
+    with socket.create_connection((host, int(port))) as plaintext:
+        send(plaintext, "/videos")
+        if b" 200 " in plaintext.recv(100):
+            raise RuntimeError(f"{stack.name} serves without TLS.")
+    expected = 403 if stack.name in DECIDES_BY_NAME else 200
+    with connector(stack.gateway.address, place.client("probe"))() as connection:
+        if (status := get(connection, "/videos")) != expected:
+            raise RuntimeError(f"{stack.name} has answered the probe with {status}.")
 
 
 def _measure(place: Place, kind: str, scale: Scale) -> Sample:
@@ -80,9 +90,11 @@ def _measure(place: Place, kind: str, scale: Scale) -> Sample:
             before = stack.gateway.memory_bytes()
             with held_open(connect, scale.open_connections, "/videos"):
                 grown = stack.gateway.memory_bytes() - before
+        _check_who_is_let_in(place, stack)
         connection = https(place, stack.gateway, scale, scheme=stack.scheme)()
         video_id = upload_small(place, stack)
-        measure_requests(place, stack, Load("get", scale.warm_up_requests), video_id)
+        if scale.warm_up_requests:
+            measure_requests(place, stack, Load("get", scale.warm_up_requests), video_id)
         requests = measure_requests(place, stack, Load("get", scale.sidecar_requests), video_id)
         measure_upload_and_download(place, stack, scale.warm_up_bytes)
         transfers = measure_upload_and_download(place, stack, scale.sidecar_bytes)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from benchmarks.connections import connector
@@ -39,6 +40,7 @@ def against_peers(place: Place, scale: Scale) -> Iterator[Measure]:
 
 
 def _measure(place: Place, kind: str) -> Sample:
+    place = replace(place, kept=None)  # it is about the start
     begin = time.perf_counter()
     with fresh(place, kind) as stack:
         until(stack.gateway, connector(stack.gateway.address, place.client()), "/videos")

@@ -45,11 +45,7 @@ def against_peers(place: Place, scale: Scale) -> Iterator[Measure]:
     samples = scale.rounds.without_warm_up().alternate(
         {kind: partial(_measure, place, kind, scale) for kind in (OURS, NODE_PEER, FASTAPI, GO)}
     )
-    for other, rate_bar, cpu_bar in (
-        (NODE_PEER, 1.0, 1.0),
-        (FASTAPI, 1.5, round(1 / 1.5, 2)),
-        (GO, None, None),
-    ):
+    for other, bar in ((NODE_PEER, 1.0), (FASTAPI, None), (GO, None)):
         for way in ("upload", "download"):
             yield compare(
                 samples,
@@ -59,7 +55,7 @@ def against_peers(place: Place, scale: Scale) -> Iterator[Measure]:
                 row="6",
                 title=way,
                 unit="MB/s",
-                bar=rate_bar,
+                bar=bar,
                 more_is_better=True,
             )
             yield compare(
@@ -70,7 +66,7 @@ def against_peers(place: Place, scale: Scale) -> Iterator[Measure]:
                 row="6",
                 title=f"CPU of {way}",
                 unit="CPU ms/MB",
-                bar=cpu_bar,
+                bar=bar,
             )
 
 

