@@ -7,7 +7,8 @@ from typing import Final
 
 from gateway.errors import InvalidRequest
 from gateway.videos.errors import TooLarge, UnsupportedMedia
-from gateway.videos.multipart import FormReader, Part, boundary_of
+from gateway.videos.form_headers import Part, boundary_of
+from gateway.videos.multipart import FormReader
 from videoqueue_api.v1.video_queue_pb2 import UploadMetadata
 
 FILE: Final = "file"
@@ -76,7 +77,7 @@ async def read_upload(
         fields[part.name] = await _read_field(form, part)
     if part is None:
         raise InvalidRequest("The form has no part `file`: send it last, `curl -F file=@clip.mp4`.")
-    content_type = part.content_type or _DEFAULT_CONTENT_TYPE
+    content_type = _DEFAULT_CONTENT_TYPE if part.content_type is None else part.content_type
     if not _CONTENT_TYPE.fullmatch(content_type):
         raise UnsupportedMedia(
             f"The part `file` is {content_type[:100]}, not a video: "
