@@ -47,6 +47,11 @@ class FormReader:
         self._in_part = True
         return part_of(headers)
 
+    @property
+    def is_at_end_of_part(self) -> bool:
+        """Whether the part has been read, which is known together with its last chunk."""
+        return not self._in_part
+
     async def read_chunk(self) -> bytes:
         """Return the next bytes of the part, b"" at its end.
 
