@@ -22,7 +22,7 @@ from pki.authority import Authority, Issued
 from pki.impostors import MAKERS
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1 import video_queue_pb2_grpc
-from videoqueue_client.sending import send_file
+from videoqueue_client.sending import Chunk, send_file
 
 _TIMEOUT_SECONDS: Final = 10
 _BYTES: Final = b"not much of a video"
@@ -94,8 +94,8 @@ async def upload_over_grpc(
     return Outcome(accepted=True, words="OK")
 
 
-async def _chunks() -> AsyncIterator[bytes]:
-    yield _BYTES
+async def _chunks() -> AsyncIterator[Chunk]:
+    yield Chunk(_BYTES, is_last=True)
 
 
 async def upload_over_http(

@@ -15,7 +15,7 @@ from gateway.queue_errors import QueueFailed, QueueUnavailable, queue_errors
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
 from videoqueue_client.channel import queue_channel
-from videoqueue_client.sending import send_file, step_within
+from videoqueue_client.sending import Chunk, send_file, step_within
 
 _Message = TypeVar("_Message")
 _Chunk = TypeVar("_Chunk", api.DownloadResponse, api.DownloadRenditionResponse)
@@ -91,9 +91,9 @@ class QueueClient:
             )
 
     async def upload(
-        self, metadata: api.UploadMetadata, chunks: AsyncIterator[bytes], caller: SpiffeId
+        self, metadata: api.UploadMetadata, chunks: AsyncIterator[Chunk], caller: SpiffeId
     ) -> api.Video:
-        """Store a video. Unless `chunks` comes to its end, nothing is stored."""
+        """Store a video. Without a last chunk nothing is stored."""
         with queue_errors():
             return await send_file(
                 self._stub.Upload(timeout=self._request_seconds, metadata=_on_behalf_of(caller)),

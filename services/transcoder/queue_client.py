@@ -18,7 +18,7 @@ from transcoder.job import MediaFile
 from transcoder.queue_errors import CALL_ERRORS, QueueUnreachable, TryAgain, meaning_of
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
-from videoqueue_client.sending import send_file
+from videoqueue_client.sending import Chunk, send_file
 
 _log = structlog.get_logger(__name__)
 
@@ -152,10 +152,14 @@ class QueueClient:
             raise meaning from error
 
 
-async def _chunks_of(file: BinaryIO) -> AsyncGenerator[bytes, None]:
+async def _chunks_of(file: BinaryIO) -> AsyncGenerator[Chunk, None]:
     file.seek(0)  # a file that broke off is sent again
-    while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
-        yield chunk
+    data, is_last = await asyncio.to_thread(file.read, _CHUNK_BYTES), False
+    while not is_last:
+        following = await asyncio.to_thread(file.read, _CHUNK_BYTES)
+        is_last = not following
+        yield Chunk(data, is_last)
+        data = following
 
 
 def _metadata(lease: api.Lease, file: MediaFile) -> api.RenditionMetadata:

@@ -1,9 +1,9 @@
-"""Sending a file to the video queue: metadata, the queue's go-ahead, chunks, and the end."""
+"""Sending a file to the video queue: metadata, the queue's go-ahead, and chunks up to the end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import grpc
 import grpc.aio
@@ -16,6 +16,13 @@ _Result = TypeVar("_Result")
 # What a write raises into a call that has ended, depending on when it finds out.
 _CALL_ENDED: Final = (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError)
 _REPLACEMENT: Final = "Internal error from Core"
+
+
+class Chunk(NamedTuple):
+    """A piece of a file, which may be empty if it is the last."""
+
+    data: bytes
+    is_last: bool
 
 
 class QueueStalled(grpc.aio.AioRpcError):
@@ -43,16 +50,17 @@ async def send_file(
     call: grpc.aio.StreamUnaryCall[Any, _Response],
     message: Callable[..., api.UploadRequest | api.PublishRenditionRequest],
     metadata: api.UploadMetadata | api.RenditionMetadata,
-    chunks: AsyncIterator[bytes],
+    chunks: AsyncIterator[Chunk],
     *,
     go_ahead_seconds: float,
     step_seconds: float,
 ) -> _Response:
     """Send a file in a call that takes messages of the type `message`; return the answer.
 
-    Unless `chunks` comes to its end, the call is cancelled and the queue stores nothing. A chunk
-    is taken only when gRPC has sent the one before, or has room for it in the window that the queue
-    grants (RFC 9113, section 5.2). So a slow queue slows down the sender.
+    Without a last chunk the queue stores nothing; if `chunks` raises, the call is cancelled.
+
+    A chunk is taken only when gRPC has sent the one before, or has room for it in the window that
+    the queue grants (RFC 9113, section 5.2). So a slow queue slows down the sender.
 
     Raises `grpc.aio.AioRpcError` with the queue's own status, `QueueStalled`, and what `chunks`
     raises.
@@ -66,11 +74,11 @@ async def send_file(
         if may_go_ahead:
             size_bytes = 0
             async for chunk in chunks:
-                size_bytes += len(chunk)
+                size_bytes += len(chunk.data)
+                end = api.StreamEnd(size_bytes=size_bytes) if chunk.is_last else None
                 async with step_within(step_seconds):
-                    await call.write(message(chunk=chunk))
+                    await call.write(message(chunk=chunk.data, end=end))
             async with step_within(step_seconds):
-                await call.write(message(end=api.StreamEnd(size_bytes=size_bytes)))
                 await call.done_writing()
         async with step_within(step_seconds):
             return await call

@@ -7,8 +7,10 @@ from typing import Final
 
 from gateway.errors import InvalidRequest
 from gateway.videos.errors import TooLarge, UnsupportedMedia
-from gateway.videos.multipart import FormReader, Part, boundary_of
+from gateway.videos.form_headers import Part, boundary_of
+from gateway.videos.multipart import FormReader
 from videoqueue_api.v1.video_queue_pb2 import UploadMetadata
+from videoqueue_client.sending import Chunk
 
 FILE: Final = "file"
 FIELDS: Final = ("title", "description")
@@ -59,11 +61,11 @@ def check_headers(headers: Mapping[str, str], *, max_upload_bytes: int) -> str:
 
 async def read_upload(
     form: FormReader, *, max_upload_bytes: int
-) -> tuple[UploadMetadata, AsyncIterator[bytes]]:
+) -> tuple[UploadMetadata, AsyncIterator[Chunk]]:
     """Read the fields; return them and the chunks of the file, which are read one at a time.
 
-    A form that lacks its end raises while the chunks are read: so the last of them is followed
-    by StopAsyncIteration only if the form was whole.
+    A form that lacks its end raises while the chunks are read: so one of them says that it is the
+    last only if the form was whole.
     """
     fields: dict[str, str] = {}
     while (part := await form.next_part()) and part.name != FILE:
@@ -76,7 +78,7 @@ async def read_upload(
         fields[part.name] = await _read_field(form, part)
     if part is None:
         raise InvalidRequest("The form has no part `file`: send it last, `curl -F file=@clip.mp4`.")
-    content_type = part.content_type or _DEFAULT_CONTENT_TYPE
+    content_type = _DEFAULT_CONTENT_TYPE if part.content_type is None else part.content_type
     if not _CONTENT_TYPE.fullmatch(content_type):
         raise UnsupportedMedia(
             f"The part `file` is {content_type[:100]}, not a video: "
@@ -118,17 +120,18 @@ def title_from(file_name: str | None) -> str:
     return " ".join(visible.split())[:_MAX_TITLE_LENGTH].rstrip()
 
 
-async def _read_file(form: FormReader, max_upload_bytes: int) -> AsyncIterator[bytes]:
+async def _read_file(form: FormReader, max_upload_bytes: int) -> AsyncIterator[Chunk]:
     size_bytes = 0
-    while chunk := await form.read_chunk():
-        size_bytes += len(chunk)
+    while not form.is_at_end_of_part:
+        data = await form.read_chunk()
+        size_bytes += len(data)
         if size_bytes > max_upload_bytes:
             raise _too_large(max_upload_bytes)
-        yield chunk
-    if extra := await form.next_part():
-        raise InvalidRequest(
-            f"The part {extra.name[:100]!r} comes after the file: put `file` last in the form."
-        )
+        if form.is_at_end_of_part and (extra := await form.next_part()):
+            raise InvalidRequest(
+                f"The part {extra.name[:100]!r} comes after the file: put `file` last in the form."
+            )
+        yield Chunk(data, is_last=form.is_at_end_of_part)
 
 
 def _too_large(max_upload_bytes: int) -> TooLarge:

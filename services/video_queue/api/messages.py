@@ -1,5 +1,6 @@
 """Between the domain's types and the messages of video_queue.proto."""
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,14 +17,12 @@ _STATUS: Final[Mapping[VideoStatus, "api.VideoStatus.ValueType"]] = {
     VideoStatus.COMPLETED: api.VIDEO_STATUS_COMPLETED,
     VideoStatus.FAILED: api.VIDEO_STATUS_FAILED,
 }
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _REPORTED: Final = {number: status for status, number in _STATUS.items()}
 
 
 def video_message(video: Video) -> api.Video:
     """Return a video as it is sent."""
-    created_at, updated_at = Timestamp(), Timestamp()
-    created_at.FromDatetime(video.created_at)
-    updated_at.FromDatetime(video.updated_at)
     return api.Video(
         id=video.id,
         owner=video.owner,
@@ -35,10 +34,16 @@ def video_message(video: Video) -> api.Video:
         status=_STATUS[video.status],
         progress_percent=video.progress_percent,
         failure_reason=video.failure_reason,
-        created_at=created_at,
-        updated_at=updated_at,
+        created_at=timestamp(video.created_at),
+        updated_at=timestamp(video.updated_at),
         renditions=map(rendition_message, video.renditions),
     )
+
+
+def timestamp(time: dt.datetime) -> Timestamp:
+    """Return a time as it is sent. `FromDatetime` does the same, and takes twice as long."""
+    since = time - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def rendition_message(rendition: Rendition) -> api.Rendition:

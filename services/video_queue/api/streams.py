@@ -62,17 +62,16 @@ class _Stream:
     async def chunks(self) -> AsyncIterator[bytes]:
         size_bytes = 0
         while request := await next_of(self._requests, idle_seconds=self._idle_seconds):
-            match request.WhichOneof("part"):
-                case "chunk":
-                    size_bytes += len(request.chunk)
-                    if request.chunk:
-                        yield request.chunk
-                case "end":
-                    self._has_ended = True
-                    _check_end(request.end, size_bytes)
-                    return
-                case _:
-                    raise InvalidRequest("After the first message come chunks, and then the end.")
+            self._has_ended = request.HasField("end")
+            part = request.WhichOneof("part")
+            if part == "metadata" or not (part or self._has_ended):
+                raise InvalidRequest("After the first message come chunks, and then the end.")
+            size_bytes += len(request.chunk)
+            if request.chunk:
+                yield request.chunk
+            if self._has_ended:
+                _check_end(request.end, size_bytes)
+                return
         self._has_ended = True
         raise StreamBrokeOff
 
@@ -82,7 +81,7 @@ class _Stream:
             async with asyncio.timeout(_MAX_READ_AWAY_SECONDS):
                 while not self._has_ended:
                     request = await anext(self._requests, None)
-                    self._has_ended = request is None or request.WhichOneof("part") == "end"
+                    self._has_ended = request is None or request.HasField("end")
 
 
 def _check_end(end: api.StreamEnd, size_bytes: int) -> None:

@@ -135,8 +135,11 @@ class FakeQueue(VideoQueueServicer):
         content = bytearray()
         with self._telling_how_it_ends():
             await self.reading.wait()
-            while not (request := await anext(request_iterator)).HasField("end"):
+            ended = False
+            while not ended:
+                request = await anext(request_iterator)
                 content += request.chunk
+                ended = request.HasField("end")
                 self.first_chunk_arrived.set()
                 await self.reading.wait()
             assert request.end.size_bytes == len(content)

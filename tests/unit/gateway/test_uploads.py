@@ -16,7 +16,7 @@ FILE = file_part(b"moving pictures")
 async def read(*parts: bytes, closed: bool = True) -> tuple[UploadMetadata, bytes]:
     body = form(*parts) if closed else form(*parts).removesuffix(b"--\r\n")
     metadata, chunks = await read_upload(reader_of([body]), max_upload_bytes=LIMIT)
-    return metadata, b"".join([chunk async for chunk in chunks])
+    return metadata, b"".join([chunk.data async for chunk in chunks])
 
 
 async def test_the_fields_and_the_file() -> None:

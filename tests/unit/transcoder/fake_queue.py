@@ -195,11 +195,11 @@ class FakeQueue(VideoQueueServicer):
         await context.send_initial_metadata((("go-ahead", "yes"),))
         content = bytearray()
         async for request in request_iterator:
+            content += request.chunk
             if request.HasField("end"):
                 assert request.end.size_bytes == len(content)
                 self.published.append(Published(metadata, bytes(content)))
                 return api.Rendition(name=metadata.name, size_bytes=len(content))
-            content += request.chunk
             if self.failures_within_files:
                 await context.abort(*self.failures_within_files.pop())
         await context.abort(grpc.StatusCode.ABORTED, "The stream broke off.")

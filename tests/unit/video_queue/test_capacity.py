@@ -25,7 +25,7 @@ from video_queue.domain.capacity import Capacity, Pool
 from video_queue.domain.errors import TooManyCalls
 from video_queue.storage.open_files import StoredFile
 from videoqueue_api.v1 import video_queue_pb2 as api
-from videoqueue_client.sending import send_file
+from videoqueue_client.sending import Chunk, send_file
 
 FOR_ANOTHER = (("on-behalf-of", "spiffe://video-demo.test/console"),)
 FOR_A_THIRD = (("on-behalf-of", "spiffe://video-demo.test/client/viewer"),)
@@ -78,10 +78,10 @@ async def watch(gateway: Any, on_behalf_of: Any) -> Any:
 async def begin_upload(gateway: Any, on_behalf_of: Any) -> Any:
     begun = asyncio.Event()
 
-    async def chunks() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[Chunk]:
         begun.set()
         await asyncio.Event().wait()
-        yield b""
+        yield Chunk(b"", is_last=True)
 
     call = gateway.Upload(metadata=on_behalf_of)
     metadata = parts(b"x")[0].metadata

@@ -20,6 +20,7 @@ from mtls.spiffe import SpiffeId, SpiffeIdError
 import grpc
 import grpc.aio
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -32,10 +33,11 @@ from video_queue.server import running
 from video_queue.storage.catalog import Catalog
 from video_queue.storage.settings import Settings
 from videoqueue_api.v1 import video_queue_pb2 as api
-from videoqueue_client.sending import send_file
+from videoqueue_client.sending import Chunk, send_file
 
 FOR_OWNER = (("on-behalf-of", OWNER),)
 MEBIBYTE = 1024 * 1024
+ONE_BYTE = api.StreamEnd(size_bytes=1)
 
 
 def parts(*chunks: bytes, **metadata: Any) -> list[api.UploadRequest]:
@@ -45,6 +47,25 @@ def parts(*chunks: bytes, **metadata: Any) -> list[api.UploadRequest]:
         *(api.UploadRequest(chunk=chunk) for chunk in chunks),
         api.UploadRequest(end=api.StreamEnd(size_bytes=sum(map(len, chunks)))),
     ]
+
+
+def ending_with_a_chunk(messages: list[api.UploadRequest]) -> list[api.UploadRequest]:
+    """Return the same upload with its end in the message of the last chunk."""
+    *others, chunk, end = messages
+    return [*others, api.UploadRequest(chunk=chunk.chunk, end=end.end)]
+
+
+def as_read_before(message: api.UploadRequest) -> Any:
+    """Return a message as a queue reads it whose contract had the end among the parts."""
+    file = descriptor_pb2.FileDescriptorProto()
+    api.DESCRIPTOR.CopyToProto(file)
+    (upload,) = (each for each in file.message_type if each.name == "UploadRequest")
+    upload.field[-1].oneof_index = 0
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
+    pool.AddSerializedFile(file.SerializeToString())
+    found = pool.FindMessageTypeByName("videoqueue.v1.UploadRequest")
+    return message_factory.GetMessageClass(found).FromString(message.SerializeToString())
 
 
 async def send(call: Any, messages: Sequence[Any]) -> Any:
@@ -148,7 +169,16 @@ async def test_an_invented_page_token_is_refused(gateway: Any) -> None:
         (parts(), "has no bytes"),
         (parts(b"", b""), "has no bytes"),
         (parts()[:1] + parts(), "After the first message come chunks"),
+        ([*parts()[:1], api.UploadRequest()], "After the first message come chunks"),
+        (
+            [*parts(b"x")[:2], api.UploadRequest(metadata=api.UploadMetadata(), end=ONE_BYTE)],
+            "After the first message come chunks",
+        ),
         (parts()[:1] + parts(b"x", b"y")[2:], "1 bytes have arrived, and the end says 2"),
+        (
+            parts()[:1] + ending_with_a_chunk(parts(b"x", b"y"))[2:],
+            "1 bytes have arrived, and the end says 2",
+        ),
         (parts(size_limit_bytes=-1), "size limit"),
         (parts(b"x", title=" "), "The title is empty"),
         (parts(b"x", content_type="text/html"), "content type"),
@@ -162,6 +192,46 @@ async def test_an_upload_that_breaks_the_contract_is_refused(
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert message in details
     assert files_in(settings) == []
+
+
+async def test_the_end_comes_with_the_last_chunk_or_alone(gateway: Any, settings: Settings) -> None:
+    alone = parts(b"moving ", b"pictures")
+    for messages in (alone, ending_with_a_chunk(alone)):
+        video = await (await send(gateway.Upload(metadata=FOR_OWNER), messages))
+        assert video.sha256 == hashlib.sha256(b"moving pictures").digest()
+    assert len(files_in(settings.data)) == 2
+
+
+async def test_a_queue_that_knows_no_end_with_a_chunk_refuses_it(
+    gateway: Any, settings: Settings
+) -> None:
+    """Of two parts it reads the last one, and so misses the bytes that the end counts."""
+    *others, last = ending_with_a_chunk(parts(b"moving ", b"pictures"))
+    read = as_read_before(last)
+    assert (read.WhichOneof("part"), read.chunk, read.end.size_bytes) == ("end", b"", 15)
+    messages = [*others, api.UploadRequest.FromString(read.SerializeToString())]
+    code, details = await failure(await send(gateway.Upload(metadata=FOR_OWNER), messages))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert details.startswith("7 bytes have arrived, and the end says 15")
+    assert files_in(settings.data) == []
+
+
+async def test_a_file_without_a_last_chunk_is_not_stored(gateway: Any, settings: Settings) -> None:
+    async def chunks(*, is_last: bool) -> AsyncIterator[Chunk]:
+        yield Chunk(b"whole, but who knows?", is_last)
+
+    async def sent(*, is_last: bool) -> Any:
+        call, said = gateway.Upload(metadata=FOR_OWNER), parts()[0].metadata
+        source = chunks(is_last=is_last)
+        return await send_file(
+            call, api.UploadRequest, said, source, go_ahead_seconds=9, step_seconds=9
+        )
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await sent(is_last=False)
+    assert refused.value.code() is grpc.StatusCode.ABORTED
+    assert files_in(settings.data) == []
+    assert (await sent(is_last=True)).size_bytes == 21
 
 
 async def test_an_upload_without_its_end_is_not_stored(gateway: Any, settings: Settings) -> None:
@@ -205,8 +275,8 @@ async def test_a_client_that_writes_on_after_a_refusal_still_learns_why(gateway:
 
 
 async def test_a_message_over_1_mib_is_refused(gateway: Any, settings: Settings) -> None:
-    async def too_much() -> AsyncIterator[bytes]:
-        yield b"x" * MEBIBYTE
+    async def too_much() -> AsyncIterator[Chunk]:
+        yield Chunk(b"x" * MEBIBYTE, is_last=True)
 
     call = gateway.Upload(metadata=FOR_OWNER)
     said = parts()[0].metadata

@@ -164,7 +164,9 @@ class UploadRequest(_message.Message):
     @_builtins.property
     def metadata(self) -> Global___UploadMetadata: ...
     @_builtins.property
-    def end(self) -> Global___StreamEnd: ...
+    def end(self) -> Global___StreamEnd:
+        """In the last message alone."""
+
     def __init__(
         self,
         *,
@@ -176,7 +178,7 @@ class UploadRequest(_message.Message):
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "end", b"end", "metadata", b"metadata", "part", b"part"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["metadata", "chunk", "end"]  # noqa: Y015
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["metadata", "chunk"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 
@@ -184,8 +186,8 @@ Global___UploadRequest: _TypeAlias = UploadRequest  # noqa: Y015
 
 @_typing.final
 class StreamEnd(_message.Message):
-    """The last message of a stream of chunks. To the reader of the stream, a peer that was killed in the
-    middle looks like one that has finished: only this message says that it has.
+    """The end of a stream of chunks. To the reader of the stream, a peer that was killed in the middle looks
+    like one that has finished: only this says that it has.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -679,7 +681,9 @@ class PublishRenditionRequest(_message.Message):
     @_builtins.property
     def metadata(self) -> Global___RenditionMetadata: ...
     @_builtins.property
-    def end(self) -> Global___StreamEnd: ...
+    def end(self) -> Global___StreamEnd:
+        """In the last message alone."""
+
     def __init__(
         self,
         *,
@@ -691,7 +695,7 @@ class PublishRenditionRequest(_message.Message):
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "end", b"end", "metadata", b"metadata", "part", b"part"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["metadata", "chunk", "end"]  # noqa: Y015
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["metadata", "chunk"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 

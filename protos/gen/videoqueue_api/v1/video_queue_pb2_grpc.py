@@ -116,7 +116,8 @@ class VideoQueueServicer:
     """
 
     def Upload(self, request_iterator, context):
-        """Stores a video. The first message carries the metadata, every later one a chunk, the last one the end.
+        """Stores a video. The first message carries the metadata, every later one a chunk, and the last one the end:
+        beside the last chunk, or alone.
         When the queue has accepted the metadata, it sends initial metadata with the key `go-ahead`. A refused
         call has no such key: a client that waits for it learns of a refusal before it has sent a gigabyte.
         The answer is the acknowledgement: from then on the video survives a crash. Without the end nothing is
@@ -206,8 +207,8 @@ class VideoQueueServicer:
 
     def PublishRendition(self, request_iterator, context):
         """Stores a rendition or the thumbnail of a claimed video: the first message says which, every later one
-        carries a chunk, the last one the end; `go-ahead` as for Upload. It is stored whole or not at all, and
-        visible when the video is completed. The same name again replaces it.
+        carries a chunk, and the last one the end; both and `go-ahead` as for Upload. It is stored whole or not at
+        all, and visible when the video is completed. The same name again replaces it.
 
         INVALID_ARGUMENT    no metadata first, a bad name, type or size, no bytes, an end that does not fit
         ABORTED             the lease is lost, or the stream broke off before its end

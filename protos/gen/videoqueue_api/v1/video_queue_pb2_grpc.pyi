@@ -29,7 +29,8 @@ class VideoQueueStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Upload: _aio.StreamUnaryMultiCallable[_video_queue_pb2.UploadRequest, _video_queue_pb2.Video]
-    """Stores a video. The first message carries the metadata, every later one a chunk, the last one the end.
+    """Stores a video. The first message carries the metadata, every later one a chunk, and the last one the end:
+    beside the last chunk, or alone.
     When the queue has accepted the metadata, it sends initial metadata with the key `go-ahead`. A refused
     call has no such key: a client that waits for it learns of a refusal before it has sent a gigabyte.
     The answer is the acknowledgement: from then on the video survives a crash. Without the end nothing is
@@ -75,8 +76,8 @@ class VideoQueueStub:
     """
     PublishRendition: _aio.StreamUnaryMultiCallable[_video_queue_pb2.PublishRenditionRequest, _video_queue_pb2.Rendition]
     """Stores a rendition or the thumbnail of a claimed video: the first message says which, every later one
-    carries a chunk, the last one the end; `go-ahead` as for Upload. It is stored whole or not at all, and
-    visible when the video is completed. The same name again replaces it.
+    carries a chunk, and the last one the end; both and `go-ahead` as for Upload. It is stored whole or not at
+    all, and visible when the video is completed. The same name again replaces it.
 
     INVALID_ARGUMENT    no metadata first, a bad name, type or size, no bytes, an end that does not fit
     ABORTED             the lease is lost, or the stream broke off before its end
@@ -105,7 +106,8 @@ class VideoQueueServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_video_queue_pb2.UploadRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_video_queue_pb2.UploadRequest], _abc.Awaitable[_video_queue_pb2.Video]],
     ) -> _abc.Awaitable[_video_queue_pb2.Video]:
-        """Stores a video. The first message carries the metadata, every later one a chunk, the last one the end.
+        """Stores a video. The first message carries the metadata, every later one a chunk, and the last one the end:
+        beside the last chunk, or alone.
         When the queue has accepted the metadata, it sends initial metadata with the key `go-ahead`. A refused
         call has no such key: a client that waits for it learns of a refusal before it has sent a gigabyte.
         The answer is the acknowledgement: from then on the video survives a crash. Without the end nothing is
@@ -211,8 +213,8 @@ class VideoQueueServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_abc.AsyncIterator[_video_queue_pb2.PublishRenditionRequest], _abc.Awaitable[_video_queue_pb2.Rendition]],
     ) -> _abc.Awaitable[_video_queue_pb2.Rendition]:
         """Stores a rendition or the thumbnail of a claimed video: the first message says which, every later one
-        carries a chunk, the last one the end; `go-ahead` as for Upload. It is stored whole or not at all, and
-        visible when the video is completed. The same name again replaces it.
+        carries a chunk, and the last one the end; both and `go-ahead` as for Upload. It is stored whole or not at
+        all, and visible when the video is completed. The same name again replaces it.
 
         INVALID_ARGUMENT    no metadata first, a bad name, type or size, no bytes, an end that does not fit
         ABORTED             the lease is lost, or the stream broke off before its end
