@@ -7,7 +7,7 @@ https://kubernetes.io/docs/concepts/services-networking/network-policies/
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
@@ -66,11 +66,14 @@ def compose_flows() -> frozenset[Flow]:
     )
 
 
-def policy_flows(
-    policies: Iterable[Manifest], pods: Mapping[str, Manifest], ports: Iterable[int]
-) -> frozenset[Flow]:
-    """Return what NetworkPolicies let through between two pods, and between one and outside."""
+def policy_flows(policies: Iterable[Manifest], pods: Mapping[str, Manifest]) -> frozenset[Flow]:
+    """Return what NetworkPolicies let through between two pods, and between one and outside.
+
+    Looked at are the ports that a policy names, those that Compose's services listen on, and some
+    of which nobody speaks: a rule without ports opens them all.
+    """
     given = list(policies)
+    ports = {*OTHER_PORTS, *_named_ports(given)}.union(*map(ports_of, networked().values()))
     labels: dict[str, Mapping[str, str] | None] = {
         name: pod["metadata"]["labels"] for name, pod in pods.items()
     }
@@ -83,6 +86,15 @@ def policy_flows(
         for port in ports
         if _lets("Egress", given, its, theirs, port) and _lets("Ingress", given, theirs, its, port)
     )
+
+
+def _named_ports(policies: Iterable[Manifest]) -> Iterator[int]:
+    for policy in policies:
+        for direction in ("ingress", "egress"):
+            for rule in policy["spec"].get(direction, ()):
+                for each in rule.get("ports", ()):
+                    assert each.keys() == {"protocol", "port"}, "nothing else is understood here"
+                    yield each["port"]
 
 
 def _lets(

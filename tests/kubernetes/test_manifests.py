@@ -11,7 +11,6 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from tests.kubernetes.flows import (
-    OTHER_PORTS,
     OUTSIDE,
     Flow,
     compose_flows,
@@ -75,13 +74,9 @@ def container(pod: Manifest) -> Mapping[str, Any]:
     return only
 
 
-def all_ports() -> frozenset[int]:
-    return OTHER_PORTS.union(*map(ports_of, networked().values()))
-
-
 def flows(folder: str = "base", *, without: str = "") -> frozenset[Flow]:
     chosen = [each for name, each in policies(folder).items() if name != without]
-    return policy_flows(chosen, all_pods(folder), all_ports())
+    return policy_flows(chosen, all_pods(folder))
 
 
 def size(text: str) -> int:
@@ -147,8 +142,7 @@ def test_scaled_out_the_gateway_is_published_and_the_stores_are_the_queues_alone
         **all_pods(OVERLAYS[1]),
         **{name: {"metadata": {"labels": each}} for name, each in labels.items()},
     }
-    ports = all_ports() | {*stores.values()}
-    found = policy_flows(policies(OVERLAYS[1]).values(), ends, ports)
+    found = policy_flows(policies(OVERLAYS[1]).values(), ends)
     assert found == flows() | {Flow(OUTSIDE, "gateway", 8443)} | {
         Flow(caller, store, port)
         for caller in ("video-queue", *stores)
