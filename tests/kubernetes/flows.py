@@ -33,13 +33,18 @@ class Flow(NamedTuple):
     port: int
 
 
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Reads a file of Compose, whose tag `!override` says how two files are merged."""
+
+
+_Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+
+
 @cache
-def compose_services() -> Mapping[str, Mapping[str, Any]]:
-    """Return the services of docker-compose.yml; a variable has its default."""
-    text = (ROOT / "docker-compose.yml").read_text("utf-8")
-    services: Mapping[str, Mapping[str, Any]] = yaml.safe_load(_DEFAULT.sub(r"\1", text))[
-        "services"
-    ]
+def compose_services(name: str = "docker-compose.yml") -> Mapping[str, Mapping[str, Any]]:
+    """Return the services of a file of Compose; a variable has its default."""
+    text = _DEFAULT.sub(r"\1", (ROOT / name).read_text("utf-8"))
+    services: Mapping[str, Mapping[str, Any]] = yaml.load(text, _Loader)["services"]  # noqa: S506
     return services
 
 

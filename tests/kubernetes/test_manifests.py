@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import pytest
-import yaml  # type: ignore[import-untyped]
 
 from tests.kubernetes.flows import (
     OUTSIDE,
@@ -51,11 +50,10 @@ USAGES: Final = {"server": "server auth", "client": "client auth"}
 FOLDERS: Final = renderable()
 BASES: Final = [each for each in FOLDERS if each != "impostor"]
 NO_KUBECTL: Final = "kubectl is not installed: the overlays cannot be rendered"
-SCALE_OUT: Final = ROOT / "deploy/scale-out.yml"
 TABLES: Final = [
     (folder, rows)
     for folder, rows in (("base", "identities.toml"), (OVERLAYS[1], "deploy/identities.toml"))
-    if folder in FOLDERS and (ROOT / rows).exists()
+    if folder in FOLDERS
 ]
 
 
@@ -200,17 +198,9 @@ def test_it_is_started_as_compose_starts_it(service: str) -> None:
     assert {each["containerPort"] for each in own.get("ports", ())} == ports_of(compose)
 
 
-@pytest.mark.skipif(OVERLAYS[1] not in FOLDERS or not SCALE_OUT.exists(), reason=NO_KUBECTL)
-class ComposeLoader(yaml.SafeLoader):  # type: ignore[misc]
-    """Reads a file of Compose, whose tag `!override` says how two files are merged."""
-
-
-ComposeLoader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
-
-
+@pytest.mark.skipif(OVERLAYS[1] not in FOLDERS, reason=NO_KUBECTL)
 def test_scaled_out_the_queue_is_started_as_compose_starts_it() -> None:
-    text = SCALE_OUT.read_text("utf-8")
-    more = yaml.load(text, ComposeLoader)["services"]["video-queue"]  # noqa: S506  a SafeLoader
+    more = compose_services("deploy/scale-out.yml")["video-queue"]
     own = container(pods(OVERLAYS[1])["video-queue"])
     base = {each["name"]: each["value"] for each in container(pods("base")["video-queue"])["env"]}
     given = {each["name"]: each.get("value", "") for each in own["env"]}
