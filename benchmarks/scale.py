@@ -85,22 +85,22 @@ class Costs:
     def read(cls, results: Mapping[str, Any], own: Mapping[str, Any]) -> Self:
         """Take the medians out of benchmarks/results.json, and the rest out of scale.json."""
 
-        def ours(title: str) -> float:
-            found = (each for each in results["measures"] if each["title"] == title)
+        def ours(row: str, title: str) -> float:
+            found = (m for m in results["measures"] if (m["row"], m["title"]) == (row, title))
             return float(next(found)["ours"]["median"])
 
         video = own["transcoding"]["1080p"]
         return cls(
-            handshake=ours("new connection at the gateway"),
-            post_gateway=ours("CPU of a warm request at the gateway, POST alone"),
-            post_queue=ours("CPU of a warm request at the queue, POST alone"),
-            get_gateway=ours("CPU of a warm request at the gateway, GET alone"),
-            get_queue=ours("CPU of a warm request at the queue, GET alone"),
-            upload_megabyte=ours("upload"),
-            download_megabyte=ours("download"),
+            handshake=ours("3", "new connection at the gateway"),
+            post_gateway=ours("1", "CPU of a warm request at the gateway, POST alone"),
+            post_queue=ours("1", "CPU of a warm request at the queue, POST alone"),
+            get_gateway=ours("1", "CPU of a warm request at the gateway, GET alone"),
+            get_queue=ours("1", "CPU of a warm request at the queue, GET alone"),
+            upload_megabyte=ours("5", "upload"),
+            download_megabyte=ours("5", "download"),
             upload_share=own["share_of_gateway"]["upload"],
             download_share=own["share_of_gateway"]["download"],
-            write=ours("status update"),
+            write=ours("9", "status update"),
             transcode=video["cpu_seconds_per_second"],
             heartbeats_per_second=video["heartbeats_per_second"],
             other_writes=sum(video["writes"].values()),
