@@ -138,11 +138,12 @@ class Fleet:
             self.queues[victim].kill()
             self.queues[victim] = self._again(lambda: self._queue(victim))
             return "video-queue"
-        kind, store = [("database", self.database), ("object store", self.files)][victim - QUEUES]
+        is_database = victim == QUEUES
+        store: LocalPostgresql | ObjectStore = self.database if is_database else self.files
         store.kill()
         time.sleep(chance.uniform(0, 1))
         store.start()
-        return kind
+        return "database" if is_database else "object store"
 
     def strike_in_front(self, chance: random.Random) -> str:
         """Kill a client of the queues, and start it again; return its kind."""

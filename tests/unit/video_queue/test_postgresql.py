@@ -236,7 +236,8 @@ async def pair(
             )
             for number in range(2)
         ]
-        yield tuple(await asyncio.gather(*queues))  # type: ignore[misc]  there are two
+        one, other = await asyncio.gather(*queues)
+        yield one, other
 
 
 async def test_a_watch_hears_of_what_another_queue_does(pair: tuple[Store, Store]) -> None:
@@ -288,14 +289,14 @@ async def outcomes(pair: tuple[Store, Store], *attempts: bytes, key: str = "") -
 
 
 @pytest.mark.parametrize(
-    ("more", "error"),
-    [({}, StoreFull), ({"owner_quota_bytes": 5_000_000, "quota_bytes": 90_000_000}, OwnerFull)],
+    ("of_all", "of_an_owner", "error"),
+    [(5_000_000, 10_000_000, StoreFull), (90_000_000, 5_000_000, OwnerFull)],
 )
 async def test_the_last_room_is_given_away_once(
-    settings: Settings, clock: Clock, more: dict[str, int], error: type[Exception]
+    settings: Settings, clock: Clock, of_all: int, of_an_owner: int, error: type[Exception]
 ) -> None:
     """Each queue has room for two more of 2 MB, and both together have not."""
-    small = dataclasses.replace(settings, **{"quota_bytes": 5_000_000, **more})
+    small = dataclasses.replace(settings, quota_bytes=of_all, owner_quota_bytes=of_an_owner)
     async with AsyncExitStack() as stack:
         one, other = [
             await stack.enter_async_context(
