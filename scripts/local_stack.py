@@ -171,10 +171,12 @@ class Stack:
         ]
         return self._start("renewer", program, lambda event: "checks every" in event["event"])
 
-    def start_queue(self, listen: str = "127.0.0.1:0", **variables: str) -> Service:
-        """Start video-queue; its state survives in the folder."""
+    def start_queue(
+        self, listen: str = "127.0.0.1:0", name: str = "video-queue", **variables: str
+    ) -> Service:
+        """Start video-queue; its state survives in the folder. `name` tells one of several."""
         return self._start_service(
-            "video-queue",
+            name,
             "video_queue",
             VIDEO_QUEUE_LISTEN=listen,
             VIDEO_QUEUE_IDENTITY=str(self.certs / "video-queue"),
@@ -182,10 +184,12 @@ class Stack:
             **variables,
         )
 
-    def start_gateway(self, queue: str, listen: str = "127.0.0.1:0", **variables: str) -> Service:
+    def start_gateway(
+        self, queue: str, listen: str = "127.0.0.1:0", name: str = "gateway", **variables: str
+    ) -> Service:
         """Start the gateway in front of the queue at `queue` (host:port)."""
         return self._start_service(
-            "gateway",
+            name,
             "gateway",
             GATEWAY_LISTEN=listen,
             GATEWAY_IDENTITY=str(self.certs / "gateway"),

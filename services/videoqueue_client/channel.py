@@ -23,6 +23,11 @@ _HEALTH: Final = "grpc.health.v1.Health"
 
 _SERVICE_CONFIG: Final = json.dumps(
     {
+        # Where the queue's name has several addresses, those that are connected are called in turn.
+        # Each has shown a certificate with that name; one that was killed is left out
+        # until it is back.
+        # https://github.com/grpc/grpc/blob/master/doc/load-balancing.md
+        "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [
             {
                 "name": [

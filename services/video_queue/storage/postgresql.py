@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, NoReturn
 
 from mtls import IdentityError, IdentitySource
+from mtls.drivers.libpq import LibpqFiles, libpq_files
 from mtls.identity_source import Derived
-from mtls.libpq import LibpqFiles, libpq_files
 from mtls.reporting.events import log_limited
 
 import psycopg
