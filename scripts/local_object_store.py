@@ -109,6 +109,23 @@ class ObjectStore:
             self.process.wait()
             self.process = None
 
+    def sync_before_answering(self) -> None:
+        """Have the bucket synced to the disk before a write is answered: deploy/make-bucket.sh."""
+        program = str(seaweedfs())
+        master = f"127.0.0.1:{self._other(1)}.{self._other(2)}"
+        filer = f"127.0.0.1:{self._other(5)}.{self._other(6)}"
+        rule = f"fs.configure -locationPrefix=/buckets/{BUCKET}/ -fsync -apply\n"
+        said = subprocess.run(
+            [program, "shell", f"-master={master}", f"-filer={filer}"],
+            input=rule,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_START_SECONDS,
+        )
+        if '"fsync":  true' not in said.stdout:
+            raise RuntimeError(f"The object store does not sync: {said.stdout}{said.stderr}")
+
     def client(self) -> Any:
         """Return a client of another make: botocore's own, with files of certificates."""
         certificate = self.folder / "operator"
