@@ -73,9 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description=__doc__,
-        epilog="\n".join(
-            ["rows:", *(f"  {group.name:<6}{group.what}" for group in (*GROUPS, *OPTIONAL))]
-        ),
+        epilog="\n".join(["rows:", *map(_described, (*GROUPS, *OPTIONAL))]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", type=_row, help="default: all")
