@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from tests.cluster.kubernetes_api import NAMESPACE, ApiServer, running
+from tests.cluster.kubernetes_api import NAMESPACE, Answer, ApiServer, running
 from tests.cluster.kubernetes_programs import CRDS, build_programs
 from tests.kubernetes.manifests import OVERLAYS, WORKLOADS, manifests, of_kind, pods
 
@@ -20,6 +20,8 @@ build_programs()  # the names of the tests are those of the rendered objects
 
 FOLDERS: Final = (*OVERLAYS, "impostor")
 PODS: Final = [(folder, name) for folder in FOLDERS for name in sorted(pods(folder))]
+
+KINDS: Final = frozenset({"Certificate", "Issuer"})
 
 Pod = dict[str, Any]
 
@@ -32,7 +34,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
                 answer = server.call("POST", server.path_of(crd), crd)
                 assert answer.status == 201, answer.message
         deadline = time.monotonic() + 60
-        while server.call("GET", "/apis/cert-manager.io/v1/certificates").status != 200:
+        while KINDS - _kinds(server.call("GET", "/apis/cert-manager.io/v1")):
             assert time.monotonic() < deadline, "cert-manager's kinds are not served"
             time.sleep(0.2)
         (namespace,) = of_kind(OVERLAYS[0], "Namespace").values()
@@ -45,6 +47,10 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         }
         assert server.apply(account).status == 201
         yield server
+
+
+def _kinds(discovered: Answer) -> frozenset[str]:
+    return frozenset(each["kind"] for each in discovered.body.get("resources", ()))
 
 
 def pod(folder: str, name: str) -> Pod:
