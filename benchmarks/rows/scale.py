@@ -30,7 +30,7 @@ class Scale:
 
 FULL: Final = Scale(
     rounds=Rounds(5),
-    requests=4000,
+    requests=3000,
     warm_up_requests=1000,
     connections=400,
     open_connections=400,
