@@ -18,7 +18,7 @@ from benchmarks.needs import missing
 from benchmarks.page import write_page
 from benchmarks.processes import Cores
 from benchmarks.rows.scale import FULL, SMOKE, Scale
-from benchmarks.rows.table import GROUPS, ROWS, Group
+from benchmarks.rows.table import GROUPS, OPTIONAL, ROWS, Group
 from benchmarks.stacks import Place, keeping
 from benchmarks.table import heading, line
 from demo_identities import IDENTITIES
@@ -33,7 +33,7 @@ def main() -> int:
         write_page(json.loads(asked.page.read_text("utf-8")))
         return 0
     rows = asked.rows or ROWS
-    groups = [group for group in GROUPS if not set(rows).isdisjoint(group.rows)]
+    groups = [group for group in (*GROUPS, *OPTIONAL) if not set(rows).isdisjoint(group.rows)]
     if lacking := missing(need for group in groups for need in group.needs):
         print("These rows need, and this machine lacks:", *lacking, sep="\n  ", file=sys.stderr)
         return 2
@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         description=__doc__,
-        epilog="\n".join(["rows:", *(f"  {group.name:<6}{group.what}" for group in GROUPS)]),
+        epilog="\n".join(
+            ["rows:", *(f"  {group.name:<6}{group.what}" for group in (*GROUPS, *OPTIONAL))]
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", type=_row, help="default: all")
@@ -90,9 +92,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _described(group: Group) -> str:
+    return f"  {group.name:<6}{group.what}"
+
+
 def _row(text: str) -> str:
-    if text not in ROWS:
-        raise argparse.ArgumentTypeError(f"there is no row {text}: choose of {', '.join(ROWS)}")
+    known = (*ROWS, *(row for group in OPTIONAL for row in group.rows))
+    if text not in known:
+        raise argparse.ArgumentTypeError(f"there is no row {text}: choose of {', '.join(known)}")
     return text
 
 

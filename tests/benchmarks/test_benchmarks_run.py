@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from benchmarks.needs import missing
-from benchmarks.rows.table import GROUPS, Group
+from benchmarks.rows.table import GROUPS, OPTIONAL, Group
 from local_stack import ROOT
 
+ALL = (*GROUPS, *OPTIONAL)
 Results = dict[str, list[dict[str, Any]]]
 
 
@@ -19,7 +20,7 @@ Results = dict[str, list[dict[str, Any]]]
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """What one run says of every row whose needs are there, by row."""
     file = tmp_path_factory.mktemp("benchmarks") / "results.json"
-    rows = [row for group in GROUPS if not missing(group.needs) for row in group.rows]
+    rows = [row for group in ALL if not missing(group.needs) for row in group.rows]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "--smoke", "--json", file, *rows],
         cwd=ROOT,
@@ -33,7 +34,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return {row: [each for each in measures if each["row"] == row] for row in rows}
 
 
-@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+@pytest.mark.parametrize("group", ALL, ids=lambda group: group.name)
 def test_a_row_runs(group: Group, results: Results) -> None:
     if lacking := missing(group.needs):
         # CI has it all, and its container has nothing but what shares OpenSSL with us.

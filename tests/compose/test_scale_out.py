@@ -18,7 +18,7 @@ from tests.compose.conftest import new_name, running_project
 from tests.compose.project import Project
 from tests.compose.waiting import wait_for
 from tests.making_videos import FRAMES_PER_SECOND, Clip, write_clip
-from tests.object_store import require_seaweedfs
+from tests.needs import require_seaweedfs
 
 CHANGES: Final = ("deploy/scale-out.yml", "tests/compose/stand_ins/compose.yml")
 REPLICAS: Final = {"video-queue": 3, "gateway": 2, "transcoder": 3}

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.mtls.replicas import has_nss_wrapper, run
-from tests.needs import is_ci, require_postgresql
-from tests.object_store import require_seaweedfs
+from tests.needs import is_ci, require_postgresql, require_seaweedfs
 
 SECONDS = 5
 

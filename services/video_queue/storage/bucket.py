@@ -27,7 +27,7 @@ from aiohttp import ClientError as TransferError
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.errors import StartError
-from video_queue.domain.errors import BytesLost, FilesUnavailable, StoreFull
+from video_queue.domain.errors import BytesLost, CallError, FilesUnavailable, StoreFull
 from video_queue.storage.bucket_settings import BucketSettings
 from video_queue.storage.files import IsKnown
 from video_queue.storage.open_files import CHUNK_BYTES
@@ -262,7 +262,7 @@ class _Reading:
     async def begin(self) -> None:
         """Ask for the bytes from the position on. Raises `BytesLost` or `FilesUnavailable`."""
         self.close()
-        with _errors_of_files():
+        with _errors_of_files(missing=BytesLost):
             answer = await self._client.get_object(
                 **self._named, Range=f"bytes={self._position}-{self._stop - 1}"
             )
@@ -318,14 +318,14 @@ async def _abort(client: Any, named: dict[str, str], upload_id: str) -> None:
 
 
 @contextmanager
-def _errors_of_files() -> Iterator[None]:
-    """Raise the domain's errors in place of botocore's."""
+def _errors_of_files(missing: type[CallError] = FilesUnavailable) -> Iterator[None]:
+    """Raise the domain's errors in place of botocore's: `missing` where there is no object."""
     try:
         yield
     except ClientError as error:
         code = _code_of(error)
         if code in _MISSING or code == "InvalidRange":
-            raise BytesLost from error
+            raise missing from error
         if code in _FULL:
             raise StoreFull from error
         raise FilesUnavailable from error

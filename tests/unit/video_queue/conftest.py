@@ -22,11 +22,11 @@ import grpc.aio
 import pytest
 
 from demo_identities import IDENTITIES, identity_named
+from local_object_store import BUCKET, ObjectStore, as_client, local_object_store
 from local_postgresql import LocalPostgresql, local_postgresql
 from pki.authority import Authority
 from pki.identity_folder import write_identity
-from tests.needs import require_postgresql
-from tests.object_store import BUCKET, ObjectStore, as_client, object_store
+from tests.needs import require_postgresql, require_seaweedfs
 from video_queue.api.service import open_service
 from video_queue.config import Config
 from video_queue.domain.capacity import Capacity
@@ -45,6 +45,7 @@ METADATA = Metadata("a title", "a description", "video/mp4")
 Configure = Callable[..., Config]
 
 _WITH_A_BUCKET_TOO = ("test_uploads", "test_publishing", "test_library")
+_WITH_A_BUCKET_ALONE = ("test_bucket",)
 _STORES: dict[str, ObjectStore] = {}
 
 
@@ -65,14 +66,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "database_url" not in metafunc.fixturenames:
         return
     mark = metafunc.definition.get_closest_marker("database")
-    if "where" in {
-        name for each in metafunc.definition.iter_markers("parametrize") for name in each.args[:1]
-    }:
-        metafunc.parametrize("database_url", DATABASES[:1], indirect=True)  # it is about files
-        return
-    stores = [("folder", name) for name in (mark.args if mark else DATABASES)]
     module = metafunc.module.__name__.rpartition(".")[2]
-    if module in _WITH_A_BUCKET_TOO and not hasattr(metafunc.function, "folder_only"):
+    stores = [("folder", name) for name in (mark.args if mark else DATABASES)]
+    if module in _WITH_A_BUCKET_ALONE:
+        stores = [("bucket", DATABASES[0])]
+    elif module in _WITH_A_BUCKET_TOO and not hasattr(metafunc.function, "folder_only"):
         stores.append(("bucket", DATABASES[-1]))
     metafunc.parametrize(
         ("where", "database_url"), stores, indirect=True, ids=["-".join(each) for each in stores]
@@ -121,7 +119,8 @@ def where(request: pytest.FixtureRequest) -> str:
 def a_store(
     tmp_path_factory: pytest.TempPathFactory, authority: Authority
 ) -> Iterator[ObjectStore]:
-    with object_store(tmp_path_factory.mktemp("store"), authority) as running:
+    require_seaweedfs()
+    with local_object_store(tmp_path_factory.mktemp("store"), authority) as running:
         yield running
 
 
