@@ -1,54 +1,28 @@
-"""PostgreSQL, an object store, three queues, two gateways and three transcoders, all by mutual TLS.
+"""What deploy/scale-out.yml says. scripts/test_scale_out runs it: scale_out.py."""
 
-The images of the two stores are stand-ins, made of Debian's PostgreSQL and of SeaweedFS built from
-its source, since a test cannot count on a registry (stand_ins/compose.yml).
-"""
-
-import shutil
+import json
+import os
+import subprocess
 import tomllib
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
-import docker
 import pytest
-from docker.errors import ImageNotFound
 
 from tests.checkout import ROOT
-from tests.compose.conftest import new_name, running_project
-from tests.compose.project import Project
-from tests.compose.waiting import wait_for
-from tests.making_videos import FRAMES_PER_SECOND, Clip, write_clip
-from tests.needs import require_seaweedfs
-
-CHANGES: Final = ("deploy/scale-out.yml", "tests/compose/stand_ins/compose.yml")
-REPLICAS: Final = {"video-queue": 3, "gateway": 2, "transcoder": 3}
-INSIDE: Final = ROOT / "tests" / "compose" / "inside" / "reach_stores.py"
-IMAGES: Final = ("video-queue-scale-out", "database", "seaweedfs")
 
 
 @pytest.fixture(scope="module")
-def project(
-    engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Project]:
-    weed = require_seaweedfs()
-    project = Project(new_name(), tmp_path_factory.mktemp("checkout"), engine, changes=CHANGES)
-    stand_ins = project.folder / "tests" / "compose" / "stand_ins"
-    stand_ins.mkdir(parents=True)
-    shutil.copy(weed, stand_ins / "weed")
-    try:
-        with running_project(project):
-            yield project
-    finally:
-        for name in IMAGES:
-            remove_image(engine, f"{project.name}-{name}")
-
-
-def remove_image(engine: docker.DockerClient, name: str) -> None:
-    """Compose leaves images that have a name of their own."""
-    try:
-        engine.images.remove(name, force=True)
-    except ImageNotFound:
-        return
+def services() -> Any:
+    """The services as Compose understands both files together."""
+    files = [f"--file={name}" for name in ("docker-compose.yml", "deploy/scale-out.yml")]
+    said = subprocess.run(
+        ["docker", "compose", *files, "-p", "shown", "config", "--format=json"],
+        cwd=ROOT,
+        env={**os.environ, "LOG_FORMAT": "json"},
+        check=True,
+        capture_output=True,
+    )
+    return json.loads(said.stdout)["services"]
 
 
 def test_identities_differ_in_three_facts() -> None:
@@ -62,128 +36,46 @@ def test_identities_differ_in_three_facts() -> None:
     assert scaled["video-queue"]["use"] == ["server", "client"]
 
 
-@pytest.mark.parametrize("service", REPLICAS)
-def test_so_many_run_and_are_healthy(project: Project, service: str) -> None:
-    states = [each.attrs["State"] for each in project.replicas(service)]
-    assert [state["Health"]["Status"] for state in states] == ["healthy"] * REPLICAS[service]
-
-
-@pytest.mark.parametrize("service", ["database", "object-store", "video-queue"])
-def test_a_container_has_no_right_that_it_does_not_need(project: Project, service: str) -> None:
-    for container in project.replicas(service):
-        host = container.attrs["HostConfig"]
-        assert host["ReadonlyRootfs"]
-        assert host["CapDrop"] == ["ALL"]
-        assert container.attrs["Config"]["User"] == "10001:10001"
-        assert not host["PortBindings"]
-
-
-def test_the_stores_are_in_a_network_of_their_own(project: Project) -> None:
-    networks = {
-        service: set(project.container(service).attrs["NetworkSettings"]["Networks"])
-        for service in ("database", "object-store", "video-queue", "gateway", "transcoder")
+def test_there_are_so_many_of_each(services: Any) -> None:
+    replicas = {
+        name: service["deploy"]["replicas"]
+        for name, service in services.items()
+        if "deploy" in service
     }
-    storage, backend = project.network("storage"), project.network("backend")
-    assert networks["database"] == networks["object-store"] == {storage}
-    assert networks["video-queue"] == {storage, backend}
-    assert storage not in networks["gateway"] | networks["transcoder"]
+    assert replicas == {"video-queue": 3, "gateway": 2, "transcoder": 3}
 
 
-@pytest.fixture(scope="module")
-def video(project: Project, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A video that was uploaded through a gateway, after the work on it has ended."""
-    path = tmp_path_factory.mktemp("source") / "clip.mp4"
-    times = tuple(n / FRAMES_PER_SECOND for n in range(FRAMES_PER_SECOND))
-    write_clip(path, Clip(size=(640, 360), times=times, sound_lasts=1))
-    video_id = project.upload("a clip", path.read_bytes())
-
-    def ended() -> dict[str, Any] | None:
-        video: dict[str, Any] = project.request("GET", f"/videos/{video_id}").json
-        return video if video["status"] in {"completed", "failed"} else None
-
-    return {**wait_for(ended, "the end of the work", seconds=120), "bytes": path.read_bytes()}
+def test_the_stores_are_where_only_the_queue_is(services: Any) -> None:
+    networks = {name: set(service.get("networks") or ()) for name, service in services.items()}
+    assert {name for name, on in networks.items() if "storage" in on} == {
+        "database", "object-store", "video-queue",
+    }  # fmt: skip
+    assert networks["video-queue"] == {"storage", "backend"}
+    published = {name for name, service in services.items() if service.get("ports")}
+    assert published == {"gateway", "console"}
 
 
-def test_an_uploaded_video_is_completed(project: Project, video: dict[str, Any]) -> None:
-    assert video["status"] == "completed", video["failure_reason"]
-    assert project.source(video["id"]) == video["bytes"]
+@pytest.mark.parametrize("name", ["database", "object-store", "bucket", "video-queue"])
+def test_a_container_has_no_right_that_it_does_not_need(services: Any, name: str) -> None:
+    service = services[name]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["user"] == "10001:10001"
 
 
-def test_what_was_acknowledged_outlives_the_stores(project: Project, video: dict[str, Any]) -> None:
-    """Both are killed; the queues go on when they are back."""
-    for service in ("database", "object-store"):
-        project.container(service).kill()
-        project.container(service).start()
-
-    def source() -> bytes | None:
-        answer = project.request("GET", f"/videos/{video['id']}/source")
-        return answer.body if answer.status == 200 else None
-
-    assert wait_for(source, "the video", seconds=60) == video["bytes"]
+def test_the_object_store_demands_a_certificate(services: Any) -> None:
+    """And nothing but its loopback is reached without: test_bucket has the refusals."""
+    command = services["object-store"]["command"]
+    assert "-s3.tlsVerifyClientCert" in command
+    assert "-ip.bind=127.0.0.1" in command
 
 
-def reach_stores(project: Project, identity: str, *, key: bool = False) -> dict[str, str]:
-    """Return what the stores answer to a container in their network, which is no queue of ours."""
-    volumes = {
-        str(INSIDE): {"bind": "/reach_stores.py", "mode": "ro"},
-        str(project.certificates("probe") / "ca-certificate.crt"): {
-            "bind": "/ca/ca-certificate.crt",
-            "mode": "ro",
-        },
-    }
-    if identity != "none":
-        volumes[str(project.certificates(identity))] = {"bind": "/identity", "mode": "ro"}
-    if key:
-        volumes[f"{project.name}_bucket-key"] = {"bind": "/key", "mode": "ro"}
-    output = project.engine.containers.run(
-        f"{project.name}-video-queue-scale-out",
-        ["/reach_stores.py", "none" if identity == "none" else "/identity", *(["/key"] * key)],
-        entrypoint="python",
-        network=project.network("storage"),
-        volumes=volumes,
-        remove=True,
-    )
-    lines = (line.partition(": ") for line in output.decode().splitlines())
-    return {store: answer for store, _, answer in lines}
-
-
-def test_the_stores_serve_the_queue_and_refuse_impostors(project: Project) -> None:
-    """They differ in one fact: no certificate, another's certificate; and the bucket's key."""
-    served = reach_stores(project, "video-queue", key=True)
-    assert served == {"database": "I am ('video_queue',)", "object-store": "listed"}
-
-    positions = {name: project.log_position(name) for name in ("database", "object-store")}
-    stranger = reach_stores(project, "none", key=True)
-    assert "connection requires a valid client certificate" in stranger["database"]
-    assert stranger["object-store"].startswith(("SSLError", "ConnectionClosedError"))
-    log = log_since(project, "object-store", positions["object-store"])
-    assert "client didn't provide a certificate" in log
-
-    positions = {name: project.log_position(name) for name in ("database", "object-store")}
-    other = reach_stores(project, "transcoder")
-    assert "certificate authentication failed" in other["database"]
-    log = log_since(project, "database", positions["database"])
-    assert "CN=transcoder" in log or "no match in usermap" in log
-    assert other["object-store"] == "AccessDenied"
-
-
-def log_since(project: Project, service: str, position: int) -> str:
-    return str(project.container(service).logs()[position:].decode("utf-8", "replace"))
-
-
-def test_images_carry_no_driver_that_they_do_not_use(project: Project) -> None:
-    """Only the queue's image of this file has one; that of docker-compose.yml is another."""
-    names = {"aiobotocore", "botocore", "psycopg", "psycopg_binary"}
-    assert names <= packages(project, "video-queue")
-    for service in ("gateway", "transcoder", "console"):
-        assert not names & packages(project, service)
-    usual = (ROOT / "requirements" / "video-queue.txt").read_text()
-    assert not [name for name in names if f"\n{name}==" in usual]
-
-
-def packages(project: Project, service: str) -> set[str]:
-    image = project.container(service).image
-    assert image
-    listing = "import os, sys; print(*os.listdir(sys.path[-1]))"
-    output = project.engine.containers.run(image, ["-c", listing], entrypoint="python", remove=True)
-    return set(output.decode().split())
+def test_the_queue_keeps_nothing_and_has_an_image_of_its_own(services: Any) -> None:
+    queue = services["video-queue"]
+    assert queue["build"]["args"] == {"REQUIREMENTS": "video-queue-scale-out"}
+    assert queue["image"] == "shown-video-queue-scale-out"
+    assert {each["target"] for each in queue["volumes"]} == {"/certs/identity", "/bucket-key"}
+    for name in ("video-queue", "gateway", "transcoder", "console"):
+        usual = (ROOT / "requirements" / f"{name}.txt").read_text()
+        assert not [each for each in ("aiobotocore", "botocore", "psycopg") if f"\n{each}" in usual]
