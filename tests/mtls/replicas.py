@@ -27,11 +27,11 @@ from typing import Any, Final
 
 import aiohttp
 
+from local_object_store import BUCKET, ObjectStore, local_object_store
 from local_postgresql import QUEUE, LocalPostgresql, local_postgresql
 from local_stack import Service, Stack
 from pki.identity_folder import write_identity
 from sample_video import make_sample_video
-from tests.object_store import BUCKET, ObjectStore, object_store
 
 QUEUES, GATEWAYS, WORKERS = 3, 2, 3
 UPLOADERS: Final = 3
@@ -278,7 +278,7 @@ async def run(folder: Path, seconds: float, seed: int) -> Figures:
     (folder / "store").mkdir()
     with ExitStack() as servers:
         database = servers.enter_context(local_postgresql(authority, fast=False))
-        files = servers.enter_context(object_store(folder / "store", authority))
+        files = servers.enter_context(local_object_store(folder / "store", authority))
         begin = time.monotonic()
         fleet = Fleet(stack, database, files)
         try:
