@@ -11,7 +11,7 @@ import hashlib
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, closing
+from contextlib import AbstractAsyncContextManager, closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from pki.authority import Authority, Issued
 from pki.identity_folder import write_identity
 from runtime.errors import StartError
 from tests.unit.video_queue.conftest import METADATA, OWNER, Clock, chunks_of, files_in, upload
-from video_queue.domain.errors import BytesLost, FilesUnavailable
+from video_queue.domain.errors import BytesLost, FilesUnavailable, VideoNotFound
 from video_queue.domain.quota import Quota
 from video_queue.domain.shielded_tasks import ShieldedTasks
 from video_queue.storage import store
@@ -122,6 +122,19 @@ async def test_a_download_goes_on_where_the_store_was_restarted(
         a_store.kill()
         a_store.start()
         assert got + b"".join([chunk async for chunk in chunks]) == content
+
+
+async def test_a_download_whose_video_is_deleted_is_whole_or_says_so(queue: Store) -> None:
+    content = os.urandom(8 * MIB)
+    video = await upload(queue, *in_chunks(content))
+    got = b""
+    with suppress(VideoNotFound):
+        async with queue.library.reading(video.id, 0, None) as (_, chunks):
+            got = await anext(chunks)
+            await queue.library.delete(video.id, OWNER)
+            got += b"".join([chunk async for chunk in chunks])
+        assert len(got) == len(content)
+    assert content.startswith(got)
 
 
 @pytest.mark.parametrize("size", [1, PART + 1, 2 * PART + 1])

@@ -199,7 +199,7 @@ async def test_the_end_comes_with_the_last_chunk_or_alone(gateway: Any, settings
     for messages in (alone, ending_with_a_chunk(alone)):
         video = await (await send(gateway.Upload(metadata=FOR_OWNER), messages))
         assert video.sha256 == hashlib.sha256(b"moving pictures").digest()
-    assert len(files_in(settings.data)) == 2
+    assert len(files_in(settings)) == 2
 
 
 async def test_a_queue_that_knows_no_end_with_a_chunk_refuses_it(
@@ -213,7 +213,7 @@ async def test_a_queue_that_knows_no_end_with_a_chunk_refuses_it(
     code, details = await failure(await send(gateway.Upload(metadata=FOR_OWNER), messages))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert details.startswith("7 bytes have arrived, and the end says 15")
-    assert files_in(settings.data) == []
+    assert files_in(settings) == []
 
 
 async def test_a_file_without_a_last_chunk_is_not_stored(gateway: Any, settings: Settings) -> None:
@@ -230,7 +230,7 @@ async def test_a_file_without_a_last_chunk_is_not_stored(gateway: Any, settings:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await sent(is_last=False)
     assert refused.value.code() is grpc.StatusCode.ABORTED
-    assert files_in(settings.data) == []
+    assert files_in(settings) == []
     assert (await sent(is_last=True)).size_bytes == 21
 
 
