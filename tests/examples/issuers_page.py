@@ -42,4 +42,5 @@ def check_section(
         environment={**os.environ, "PATH": path},
     )
     for step, output in zip(steps, printed, strict=False):
-        assert normalised(output, _VARYING) == normalised(step.output, _VARYING), step.command
+        said = f"{step.command}\n{output}"
+        assert normalised(output, _VARYING) == normalised(step.output, _VARYING), said
