@@ -25,13 +25,9 @@ build_admission()
 
 def judged(*objects: Manifest) -> list[str]:
     """Return a line for each object."""
-    done = subprocess.run(
-        [str(build_admission())],
-        input=yaml.safe_dump_all(objects),
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    text: str = yaml.safe_dump_all(objects)
+    command = [str(build_admission())]
+    done = subprocess.run(command, input=text, check=True, capture_output=True, text=True)
     return done.stdout.splitlines()
 
 
