@@ -36,6 +36,13 @@ def build_programs() -> None:
         _copy_crds()
 
 
+def build_admission() -> Path:
+    """Build the program that judges pods as the API server does, if it is missing."""
+    if not (TOOLS / "admission").exists():
+        _build("admission", "./admission")
+    return TOOLS / "admission"
+
+
 def _build(name: str, package: str) -> None:
     major, minor, _ = VERSION.removeprefix("v").split(".")
     facts = {"gitVersion": VERSION, "gitMajor": major, "gitMinor": minor}
