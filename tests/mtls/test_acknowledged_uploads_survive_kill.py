@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +17,15 @@ from mtls.identity import load_identity
 import grpc.aio
 
 from demo_identities import identity_named
+from local_postgresql import QUEUE, local_postgresql
 from local_stack import Service, Stack
+from pki.identity_folder import write_identity
+from tests.needs import require_postgresql
 from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
 
 ROUNDS: Final = 12
+ROUNDS_IN_POSTGRESQL: Final = 2
 UPLOADERS: Final = 4
 CHUNK_BYTES: Final = 64 * 1024
 FOR_UPLOADER: Final = (("on-behalf-of", identity_named("client/uploader").uri),)
@@ -125,19 +130,52 @@ async def check_after_restart(
 
 
 async def test_acknowledged_uploads_survive_kill(tmp_path: Path) -> None:
-    stack, diary, chance = Stack(tmp_path), Diary(), random.Random(20)  # noqa: S311  no secret
+    stack = Stack(tmp_path)
     stack.write_certificates()
+    diary = await kill_again_and_again(stack, ROUNDS, lambda: None)
+    assert len(diary.acknowledged) > ROUNDS  # there was something to lose
+    assert len(diary.sent) > len(diary.acknowledged)  # and the kills came during uploads
+
+
+async def test_they_survive_in_postgresql_which_is_killed_too(tmp_path: Path) -> None:
+    """The queue shows its certificate there; of a few rounds, since each starts two servers."""
+    require_postgresql()
+    stack = Stack(tmp_path)
+    stack.write_certificates()
+    authority, folder = stack.authority, stack.certs / "video-queue"
+    crl_pem = authority.crl()
+    write_identity(folder, authority.issue(QUEUE), authority.ca_pem, crl_pem=crl_pem)
+    with local_postgresql(authority, fast=False) as database:
+
+        def kill_database() -> None:
+            database.kill()
+            database.start()
+
+        diary = await kill_again_and_again(
+            stack, ROUNDS_IN_POSTGRESQL, kill_database, VIDEO_QUEUE_DATABASE_URL=database.url
+        )
+        assert int(database.run("SELECT count(*) FROM videos")) >= len(diary.acknowledged)
+    assert len(diary.acknowledged) > ROUNDS_IN_POSTGRESQL
+    assert len(diary.sent) > len(diary.acknowledged)
+
+
+async def kill_again_and_again(
+    stack: Stack, rounds: int, between: Callable[[], None], **variables: str
+) -> Diary:
+    """Kill the queue in each round, and do what is to be done before its next start."""
+    diary, chance = Diary(), random.Random(20)  # noqa: S311  no secret
     known: set[str] = set()
-    queue = await asyncio.to_thread(stack.start_queue)
+    start = partial(stack.start_queue, **variables)
+    queue = await asyncio.to_thread(start)
     try:
-        for number in range(ROUNDS):
+        for number in range(rounds):
             await kill_during_uploads(stack, queue, str(number), chance, diary)
-            queue = await asyncio.to_thread(stack.start_queue)
+            await asyncio.to_thread(between)
+            queue = await asyncio.to_thread(start)
             async with connected(stack, queue) as stub:
                 await check_after_restart(stub, stack.folder / "data", diary, known)
         async with connected(stack, queue) as stub:
             await check_after_restart(stub, stack.folder / "data", diary, known=set())
     finally:
         queue.stop()
-    assert len(diary.acknowledged) > ROUNDS  # there was something to lose
-    assert len(diary.sent) > len(diary.acknowledged)  # and the kills came during uploads
+    return diary

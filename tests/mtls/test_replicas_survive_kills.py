@@ -7,7 +7,7 @@ import pytest
 from tests.mtls.replicas import has_nss_wrapper, run
 from tests.needs import is_ci, require_postgresql, require_seaweedfs
 
-SECONDS = 5
+SECONDS = 3
 
 
 async def test_what_was_acknowledged_is_kept_and_done_once_whoever_is_killed(
