@@ -18,9 +18,7 @@ README: Final = ROOT / "README.md"
 _WORDS: Final = ROOT / "benchmarks" / "performance.md"
 _DOCS: Final = ROOT / "docs"
 _PAGE: Final = _DOCS / "performance.md"
-_BETWEEN: Final = re.compile(
-    r"(<!-- two lines of docs/performance\.md -->\n).*?(<!-- -->\n)", re.DOTALL
-)
+_BETWEEN: Final = re.compile(r"(<!-- of docs/performance\.md -->\n).*?(<!-- -->\n)", re.DOTALL)
 
 _TRANSPORTS: Final = {
     "plain": ("plain TCP", GREY),
@@ -98,9 +96,13 @@ def write_page(results: Mapping[str, Any]) -> None:
 
 
 def _with_two_lines(readme: str, measures: Measures) -> str:
+    """Return the README with both answers. Raises `ValueError` if it has no place for them."""
     lines = (answers.in_the_application(measures), answers.us_or_the_library(measures))
     said = "".join(f"- {line}\n" for line in lines if line)
-    return _BETWEEN.sub(lambda found: f"{found[1]}{said}{found[2]}", readme)
+    written, places = _BETWEEN.subn(lambda found: f"{found[1]}{said}{found[2]}", readme)
+    if places != 1:
+        raise ValueError("README.md has no place for its lines of docs/performance.md.")
+    return written
 
 
 def _missed(measures: Measures) -> Iterator[str]:

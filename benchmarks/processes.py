@@ -45,7 +45,8 @@ def on_core(core: int) -> Iterator[None]:
 def _without_preemption() -> Iterator[None]:
     """Run the body as a batch job: one that wakes up does not interrupt another (sched(7)).
 
-    Our services ask for that themselves; so that nothing is compared with that, all have it.
+    Our services ask for that themselves (runtime/service.py). All servers have it, so that nobody
+    is ahead by it alone.
     """
     before = os.sched_getscheduler(0)
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -167,11 +167,13 @@ async def upload_video(
     )
     await call.write(api.UploadRequest(metadata=metadata))
     await call.initial_metadata()  # the go-ahead
-    size = 0
-    while chunk := await file.read(CHUNK_BYTES):
+    chunk, size = await file.read(CHUNK_BYTES), 0
+    while following := await file.read(CHUNK_BYTES):
         size += len(chunk)
         await call.write(api.UploadRequest(chunk=chunk))
-    await call.write(api.UploadRequest(end=api.StreamEnd(size_bytes=size)))
+        chunk = following
+    end = api.StreamEnd(size_bytes=size + len(chunk))
+    await call.write(api.UploadRequest(chunk=chunk, end=end))
     await call.done_writing()
     video = video_of(await call)
     response.headers["Location"] = f"/videos/{video.id}"

@@ -51,8 +51,8 @@ class VideoQueue(api_grpc.VideoQueueServicer):
                     chunks.append(request.chunk)
                     sha256.update(request.chunk)
                     size += len(request.chunk)
-                case "end":
-                    is_whole = request.end.size_bytes == size
+            if request.HasField("end"):
+                is_whole = request.end.size_bytes == size
         if metadata is None or not size or not is_whole:
             await _refuse(context, "The stream is not metadata, chunks and a fitting end.")
         video = api.Video(

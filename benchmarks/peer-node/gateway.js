@@ -106,11 +106,13 @@ const upload = async (request, metadata, file) => {
     await write({ metadata })
     await Promise.race([goAhead, answered])
     let size = 0
+    let last = null // it goes with the end
     for await (const chunk of file) {
+      if (last) await write({ chunk: last })
+      last = chunk
       size += chunk.length
-      await write({ chunk })
     }
-    await write({ end: { size_bytes: size } })
+    await write({ ...(last && { chunk: last }), end: { size_bytes: size } })
     call.end()
     return await answered
   } catch (error) {

@@ -71,9 +71,8 @@ const upload = async (call, answer) => {
         chunks.push(request.chunk)
         hash.update(request.chunk)
         size += request.chunk.length
-      } else {
-        isWhole = request.end.size_bytes === size
       }
+      if (request.end) isWhole = request.end.size_bytes === size
     }
     if (!metadata || !size || !isWhole) {
       throw failure(status.INVALID_ARGUMENT, 'The stream is not metadata, chunks and a fitting end.')

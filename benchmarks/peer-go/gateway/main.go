@@ -2,6 +2,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -224,26 +225,20 @@ func (g gateway) upload(ctx context.Context, about *pb.UploadMetadata, file *mul
 		return nil, err
 	}
 	var size int64
-	chunk := make([]byte, chunkBytes)
-	for {
-		count, err := io.ReadFull(file, chunk)
-		if count > 0 {
-			size += int64(count)
-			message := &pb.UploadRequest{Part: &pb.UploadRequest_Chunk{Chunk: chunk[:count]}}
-			if err := stream.Send(message); err != nil { // which has serialized it when it returns
-				return nil, closing(stream, err)
-			}
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			break
-		}
-		if err != nil {
+	chunk, reader := make([]byte, chunkBytes), bufio.NewReaderSize(file, chunkBytes)
+	for isLast := false; !isLast; {
+		count, err := io.ReadFull(reader, chunk)
+		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil, err
 		}
-	}
-	end := &pb.UploadRequest{Part: &pb.UploadRequest_End{End: &pb.StreamEnd{SizeBytes: size}}}
-	if err := stream.Send(end); err != nil {
-		return nil, closing(stream, err)
+		size += int64(count)
+		message := &pb.UploadRequest{Part: &pb.UploadRequest_Chunk{Chunk: chunk[:count]}}
+		if _, err := reader.Peek(1); errors.Is(err, io.EOF) {
+			isLast, message.End = true, &pb.StreamEnd{SizeBytes: size}
+		}
+		if err := stream.Send(message); err != nil { // which has serialized it when it returns
+			return nil, closing(stream, err)
+		}
 	}
 	return stream.CloseAndRecv()
 }

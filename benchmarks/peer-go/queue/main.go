@@ -131,8 +131,9 @@ func (q *queue) Upload(stream grpc.ClientStreamingServer[pb.UploadRequest, pb.Vi
 			chunks = append(chunks, part.Chunk)
 			hash.Write(part.Chunk)
 			size += int64(len(part.Chunk))
-		case *pb.UploadRequest_End:
-			isWhole = part.End.SizeBytes == size
+		}
+		if request.End != nil {
+			isWhole = request.End.SizeBytes == size
 		}
 	}
 	if about == nil || size == 0 || !isWhole {

@@ -330,8 +330,9 @@ type UploadRequest struct {
 	//
 	//	*UploadRequest_Metadata
 	//	*UploadRequest_Chunk
-	//	*UploadRequest_End
-	Part          isUploadRequest_Part `protobuf_oneof:"part"`
+	Part isUploadRequest_Part `protobuf_oneof:"part"`
+	// In the last message alone.
+	End           *StreamEnd `protobuf:"bytes,3,opt,name=end,proto3" json:"end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -393,9 +394,7 @@ func (x *UploadRequest) GetChunk() []byte {
 
 func (x *UploadRequest) GetEnd() *StreamEnd {
 	if x != nil {
-		if x, ok := x.Part.(*UploadRequest_End); ok {
-			return x.End
-		}
+		return x.End
 	}
 	return nil
 }
@@ -413,18 +412,12 @@ type UploadRequest_Chunk struct {
 	Chunk []byte `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
 }
 
-type UploadRequest_End struct {
-	End *StreamEnd `protobuf:"bytes,3,opt,name=end,proto3,oneof"`
-}
-
 func (*UploadRequest_Metadata) isUploadRequest_Part() {}
 
 func (*UploadRequest_Chunk) isUploadRequest_Part() {}
 
-func (*UploadRequest_End) isUploadRequest_Part() {}
-
-// The last message of a stream of chunks. To the reader of the stream, a peer that was killed in the
-// middle looks like one that has finished: only this message says that it has.
+// The end of a stream of chunks. To the reader of the stream, a peer that was killed in the middle looks
+// like one that has finished: only this says that it has.
 type StreamEnd struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many bytes all the chunks had together.
@@ -1540,8 +1533,9 @@ type PublishRenditionRequest struct {
 	//
 	//	*PublishRenditionRequest_Metadata
 	//	*PublishRenditionRequest_Chunk
-	//	*PublishRenditionRequest_End
-	Part          isPublishRenditionRequest_Part `protobuf_oneof:"part"`
+	Part isPublishRenditionRequest_Part `protobuf_oneof:"part"`
+	// In the last message alone.
+	End           *StreamEnd `protobuf:"bytes,3,opt,name=end,proto3" json:"end,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1603,9 +1597,7 @@ func (x *PublishRenditionRequest) GetChunk() []byte {
 
 func (x *PublishRenditionRequest) GetEnd() *StreamEnd {
 	if x != nil {
-		if x, ok := x.Part.(*PublishRenditionRequest_End); ok {
-			return x.End
-		}
+		return x.End
 	}
 	return nil
 }
@@ -1622,15 +1614,9 @@ type PublishRenditionRequest_Chunk struct {
 	Chunk []byte `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
 }
 
-type PublishRenditionRequest_End struct {
-	End *StreamEnd `protobuf:"bytes,3,opt,name=end,proto3,oneof"`
-}
-
 func (*PublishRenditionRequest_Metadata) isPublishRenditionRequest_Part() {}
 
 func (*PublishRenditionRequest_Chunk) isPublishRenditionRequest_Part() {}
-
-func (*PublishRenditionRequest_End) isPublishRenditionRequest_Part() {}
 
 type RenditionMetadata struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1858,11 +1844,11 @@ const file_videoqueue_api_v1_video_queue_proto_rawDesc = "" +
 	"\x05width\x18\x05 \x01(\x05R\x05width\x12\x16\n" +
 	"\x06height\x18\x06 \x01(\x05R\x06height\x12\x1f\n" +
 	"\vduration_ms\x18\a \x01(\x05R\n" +
-	"durationMs\"\x9a\x01\n" +
+	"durationMs\"\x98\x01\n" +
 	"\rUploadRequest\x12;\n" +
 	"\bmetadata\x18\x01 \x01(\v2\x1d.videoqueue.v1.UploadMetadataH\x00R\bmetadata\x12\x16\n" +
-	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunk\x12,\n" +
-	"\x03end\x18\x03 \x01(\v2\x18.videoqueue.v1.StreamEndH\x00R\x03endB\x06\n" +
+	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunk\x12*\n" +
+	"\x03end\x18\x03 \x01(\v2\x18.videoqueue.v1.StreamEndR\x03endB\x06\n" +
 	"\x04part\"*\n" +
 	"\tStreamEnd\x12\x1d\n" +
 	"\n" +
@@ -1928,11 +1914,11 @@ const file_videoqueue_api_v1_video_queue_proto_rawDesc = "" +
 	"\x05lease\x18\x01 \x01(\v2\x14.videoqueue.v1.LeaseR\x05lease\x12)\n" +
 	"\x10progress_percent\x18\x02 \x01(\x05R\x0fprogressPercent\"8\n" +
 	"\x11HeartbeatResponse\x12#\n" +
-	"\rlease_seconds\x18\x01 \x01(\x05R\fleaseSeconds\"\xa7\x01\n" +
+	"\rlease_seconds\x18\x01 \x01(\x05R\fleaseSeconds\"\xa5\x01\n" +
 	"\x17PublishRenditionRequest\x12>\n" +
 	"\bmetadata\x18\x01 \x01(\v2 .videoqueue.v1.RenditionMetadataH\x00R\bmetadata\x12\x16\n" +
-	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunk\x12,\n" +
-	"\x03end\x18\x03 \x01(\v2\x18.videoqueue.v1.StreamEndH\x00R\x03endB\x06\n" +
+	"\x05chunk\x18\x02 \x01(\fH\x00R\x05chunk\x12*\n" +
+	"\x03end\x18\x03 \x01(\v2\x18.videoqueue.v1.StreamEndR\x03endB\x06\n" +
 	"\x04part\"\xc5\x01\n" +
 	"\x11RenditionMetadata\x12*\n" +
 	"\x05lease\x18\x01 \x01(\v2\x14.videoqueue.v1.LeaseR\x05lease\x12\x12\n" +
@@ -2076,7 +2062,6 @@ func file_videoqueue_api_v1_video_queue_proto_init() {
 	file_videoqueue_api_v1_video_queue_proto_msgTypes[2].OneofWrappers = []any{
 		(*UploadRequest_Metadata)(nil),
 		(*UploadRequest_Chunk)(nil),
-		(*UploadRequest_End)(nil),
 	}
 	file_videoqueue_api_v1_video_queue_proto_msgTypes[9].OneofWrappers = []any{}
 	file_videoqueue_api_v1_video_queue_proto_msgTypes[10].OneofWrappers = []any{
@@ -2092,7 +2077,6 @@ func file_videoqueue_api_v1_video_queue_proto_init() {
 	file_videoqueue_api_v1_video_queue_proto_msgTypes[23].OneofWrappers = []any{
 		(*PublishRenditionRequest_Metadata)(nil),
 		(*PublishRenditionRequest_Chunk)(nil),
-		(*PublishRenditionRequest_End)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{

@@ -51,7 +51,8 @@ const (
 // identity. One call more is RESOURCE_EXHAUSTED, and the message names the limit. A Heartbeat is never
 // refused for that reason, and a FetchSource or PublishRendition waits for its turn.
 type VideoQueueClient interface {
-	// Stores a video. The first message carries the metadata, every later one a chunk, the last one the end.
+	// Stores a video. The first message carries the metadata, every later one a chunk, and the last one the end:
+	// beside the last chunk, or alone.
 	// When the queue has accepted the metadata, it sends initial metadata with the key `go-ahead`. A refused
 	// call has no such key: a client that waits for it learns of a refusal before it has sent a gigabyte.
 	// The answer is the acknowledgement: from then on the video survives a crash. Without the end nothing is
@@ -90,8 +91,8 @@ type VideoQueueClient interface {
 	// ABORTED when the lease is lost, NOT_FOUND when the video was deleted: the worker can stop.
 	Heartbeat(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[HeartbeatRequest, HeartbeatResponse], error)
 	// Stores a rendition or the thumbnail of a claimed video: the first message says which, every later one
-	// carries a chunk, the last one the end; `go-ahead` as for Upload. It is stored whole or not at all, and
-	// visible when the video is completed. The same name again replaces it.
+	// carries a chunk, and the last one the end; both and `go-ahead` as for Upload. It is stored whole or not at
+	// all, and visible when the video is completed. The same name again replaces it.
 	//
 	// INVALID_ARGUMENT    no metadata first, a bad name, type or size, no bytes, an end that does not fit
 	// ABORTED             the lease is lost, or the stream broke off before its end
@@ -289,7 +290,8 @@ func (c *videoQueueClient) UpdateVideoStatus(ctx context.Context, in *UpdateVide
 // identity. One call more is RESOURCE_EXHAUSTED, and the message names the limit. A Heartbeat is never
 // refused for that reason, and a FetchSource or PublishRendition waits for its turn.
 type VideoQueueServer interface {
-	// Stores a video. The first message carries the metadata, every later one a chunk, the last one the end.
+	// Stores a video. The first message carries the metadata, every later one a chunk, and the last one the end:
+	// beside the last chunk, or alone.
 	// When the queue has accepted the metadata, it sends initial metadata with the key `go-ahead`. A refused
 	// call has no such key: a client that waits for it learns of a refusal before it has sent a gigabyte.
 	// The answer is the acknowledgement: from then on the video survives a crash. Without the end nothing is
@@ -328,8 +330,8 @@ type VideoQueueServer interface {
 	// ABORTED when the lease is lost, NOT_FOUND when the video was deleted: the worker can stop.
 	Heartbeat(grpc.BidiStreamingServer[HeartbeatRequest, HeartbeatResponse]) error
 	// Stores a rendition or the thumbnail of a claimed video: the first message says which, every later one
-	// carries a chunk, the last one the end; `go-ahead` as for Upload. It is stored whole or not at all, and
-	// visible when the video is completed. The same name again replaces it.
+	// carries a chunk, and the last one the end; both and `go-ahead` as for Upload. It is stored whole or not at
+	// all, and visible when the video is completed. The same name again replaces it.
 	//
 	// INVALID_ARGUMENT    no metadata first, a bad name, type or size, no bytes, an end that does not fit
 	// ABORTED             the lease is lost, or the stream broke off before its end
