@@ -35,7 +35,6 @@ from video_queue.storage.s3_session import MutualTlsSession
 
 _log = structlog.get_logger(__name__)
 
-_ATTEMPTS: Final = 3
 _MAX_PARTS: Final = 10_000  # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 _PAGE: Final = 500
 # What a store says when it has no object or upload of that name, and when it has no room.
@@ -57,7 +56,7 @@ async def connected(
     session = get_session()
     config = AioConfig(
         http_session_cls=partial(MutualTlsSession, contexts),
-        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": settings.attempts},
         s3={"addressing_style": "path" if settings.endpoint else "auto"},
         # Stores that are not Amazon's differ in checksums. The signature has the body's SHA-256.
         request_checksum_calculation="when_required",
@@ -104,7 +103,7 @@ class Bucket:
     @asynccontextmanager
     async def open(self, file_id: str, positions: range) -> AsyncIterator[AsyncIterator[bytes]]:
         """Yield the bytes at `positions`. Raises `BytesLost` or `FilesUnavailable`."""
-        reading = _Reading(self._client, self._named(file_id), positions)
+        reading = _Reading(self._client, self._named(file_id), positions, self._settings.attempts)
         try:
             if positions:
                 await reading.begin()
@@ -253,9 +252,10 @@ class _Incoming:
 class _Reading:
     """A range of an object, which is asked for again where a connection has broken off."""
 
-    def __init__(self, client: Any, named: dict[str, str], positions: range) -> None:
+    def __init__(self, client: Any, named: dict[str, str], positions: range, attempts: int) -> None:
         self._client = client
         self._named = named
+        self._attempts = attempts
         self._position, self._stop = positions.start, positions.stop
         self._body: Any = None
 
@@ -276,7 +276,7 @@ class _Reading:
                 chunk = await self._read()
             except (BotoCoreError, TransferError, TimeoutError) as error:
                 failures += 1
-                if failures == _ATTEMPTS:
+                if failures == self._attempts:
                     raise FilesUnavailable from error
                 await self.begin()
                 continue

@@ -29,6 +29,8 @@ class BucketSettings:
     unfinished_seconds: float = 86_400
     """A multipart upload that is older is abandoned: a connection lives for two hours at most."""
     sweep_seconds: float = 3600
+    attempts: int = 3
+    """How often a request is made that the store did not answer, or not to the end."""
 
     @classmethod
     def from_environment(cls, env: Environment) -> Self | None:

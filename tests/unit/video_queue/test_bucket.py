@@ -47,8 +47,14 @@ PART: Final = 5 * MIB
 def settings(settings: Settings) -> Settings:
     """Room for a video of several parts."""
     limits = dataclasses.replace(settings.limits, upload_bytes=40 * MIB)
+    bucket = settings.bucket
+    assert bucket
     return dataclasses.replace(
-        settings, limits=limits, quota_bytes=100 * MIB, owner_quota_bytes=100 * MIB
+        settings,
+        bucket=dataclasses.replace(bucket, attempts=2),  # so that nobody waits for a third
+        limits=limits,
+        quota_bytes=100 * MIB,
+        owner_quota_bytes=100 * MIB,
     )
 
 
@@ -375,7 +381,7 @@ async def test_the_store_refuses_an_impostor(
         pass
     since = a_store.log_position()
     with pytest.raises(StartError, match="does not give us"):
-        async with connected(bucket, impostors[name]):
+        async with connected(dataclasses.replace(bucket, attempts=1), impostors[name]):
             pass
     assert "TLS handshake error" in a_store.log(since)
 
@@ -383,6 +389,7 @@ async def test_the_store_refuses_an_impostor(
 async def test_we_refuse_a_store_of_another_ca(
     bucket: BucketSettings, tmp_path: Path, authority: Authority, identity: IdentitySource
 ) -> None:
+    bucket = dataclasses.replace(bucket, attempts=1)
     other = Authority.create(IDENTITIES)
     ca = tmp_path / "other-ca.crt"
     ca.write_bytes(other.ca_pem)
@@ -398,7 +405,7 @@ async def test_a_renewed_certificate_is_shown_at_once(
     bucket: BucketSettings, tmp_path: Path, authority: Authority, identity: IdentitySource
 ) -> None:
     """A connection with the old one may go on; a new one has the new certificate."""
-    async with connected(bucket, identity) as backend:
+    async with connected(dataclasses.replace(bucket, attempts=1), identity) as backend:
         sources = backend("sources")
         identity.replace(of_another_ca(tmp_path, authority))
         with pytest.raises(FilesUnavailable):  # the store does not know the CA of this one
