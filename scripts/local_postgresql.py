@@ -8,12 +8,11 @@ root: then it runs as the user `postgres`, whom Debian's package has made.
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +37,15 @@ DATABASE_SERVER: Final = replace(
 )
 QUEUE: Final = replace(identity_named("video-queue"), ekus=(SERVER, CLIENT))
 """The queue, which is a client too: of its database."""
+
+# Ends the server by the signal that it reads, or when whoever has started it is no more, however
+# that ended: then it reads nothing.
+_WHILE_WE_LIVE: Final = """
+exec 3<&0
+"$1" -D "$2" </dev/null 3<&- & server=$!
+(read -r by; kill -s "${by:-QUIT}" "$server") 2>/dev/null <&3 &
+wait "$server"
+"""
 
 # What a power cut could take, and a test does not miss: only a test that kills the server needs it.
 _FAST: Final = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -82,8 +90,8 @@ class LocalPostgresql:
         """Start the server, and wait until it lets somebody in."""
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [self.bin / "postgres", "-D", self.folder / "data"],
-                stdin=subprocess.DEVNULL,
+                ["sh", "-c", _WHILE_WE_LIVE, "sh", self.bin / "postgres", self.folder / "data"],
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
@@ -98,16 +106,15 @@ class LocalPostgresql:
 
     def stop(self) -> None:
         """End it in order: transactions that are under way are undone."""
-        self._end(lambda process: process.send_signal(signal.SIGINT))
+        self._end(b"INT")
 
     def kill(self) -> None:
         """End it as a crash would: nothing is written, and the next start recovers."""
-        self._end(lambda process: process.send_signal(signal.SIGQUIT))
+        self._end(b"QUIT")
 
-    def _end(self, end: Callable[["subprocess.Popen[bytes]"], None]) -> None:
-        if self.process is not None and self.process.poll() is None:
-            end(self.process)
-            self.process.wait(_SECONDS)
+    def _end(self, by: bytes) -> None:
+        if self.process is not None:
+            self.process.communicate(by + b"\n", _SECONDS)
         self.process = None
 
     def run(self, sql: str, database: str = _DATABASE) -> str:
