@@ -107,7 +107,8 @@ def _certificates(folder: Path, authority: Authority) -> Path:
 def _measure(place: Place, scale: Scale, stores: Stores | None) -> Sample:
     with _running(place, stores) as stack:
         video_id = upload_small(place, stack)
-        measure_requests(place, stack, Load("both", scale.warm_up_requests), video_id)
+        if scale.warm_up_requests:
+            measure_requests(place, stack, Load("both", scale.warm_up_requests), video_id)
         measure_upload_and_download(place, stack, scale.warm_up_bytes)
         before = _all_cpu_seconds(stack, stores)
         get = measure_requests(place, stack, Load("get", scale.requests), video_id)
