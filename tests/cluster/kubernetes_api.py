@@ -58,7 +58,7 @@ class ApiServer:
         self, method: str, path: str, body: object = None, content_type: str = "application/json"
     ) -> Answer:
         """Send a request; JSON is YAML too, so it is what an apply patch may be."""
-        connection = HTTPSConnection("localhost", self.port, context=self.context, timeout=60)
+        connection = HTTPSConnection("127.0.0.1", self.port, context=self.context, timeout=60)
         try:
             content = None if body is None else json.dumps(body)
             connection.request(method, path, content, {"Content-Type": content_type})
@@ -139,12 +139,16 @@ def running(folder: Path) -> Iterator[ApiServer]:
 
 
 def _is_ready(api: ApiServer) -> bool:
+    connection = HTTPSConnection("127.0.0.1", api.port, context=api.context, timeout=10)
     try:
-        connection = HTTPSConnection("localhost", api.port, context=api.context, timeout=10)
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200
-    except OSError:
+    except ssl.SSLCertVerificationError:
+        raise
+    except OSError:  # it does not listen yet
         return False
+    finally:
+        connection.close()
 
 
 def _wait(process: subprocess.Popen[bytes], is_done: Any, folder: Path) -> None:
