@@ -121,5 +121,6 @@ def _schedule_as_batch() -> None:
     where other programs keep the processor busy, a request waits a little longer for its turn.
     Priority and share of the processor stay the same. Where it is refused, all else works.
     """
-    with suppress(OSError):  # such as EINVAL, in a sandbox that knows one policy alone
+    # EINVAL in a sandbox that knows one policy alone; and not every system has the call.
+    with suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
