@@ -177,8 +177,8 @@ def test_the_queue_is_killed_and_comes_back(tab: Tab, system: System, video_file
     """The page says what was tried and what to do, and goes on by itself afterwards."""
     upload(tab.page, video_file)
     # What the player has asked for has come: a film that is cut off is another matter.
-    tab.page.wait_for_function("document.querySelector('video').readyState > 0")
-    tab.page.wait_for_function("document.querySelector('video').networkState === 1")
+    wait_until(tab.page, "document.querySelector('video').readyState > 0")
+    wait_until(tab.page, "document.querySelector('video').networkState === 1")
     system.queue.kill()
     problem = tab.page.get_by_role("alert")
     expect(problem).to_contain_text("The queue cannot be reached now")

@@ -50,6 +50,12 @@ pytestmark = pytest.mark.database("postgresql")
 Show = Callable[..., IdentitySource]
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_left(postgresql: LocalPostgresql) -> None:
+    """Another test may have left a database of another version."""
+    emptied(postgresql)
+
+
 @pytest.fixture
 def show(tmp_path: Path, authority: Authority) -> Show:
     """Make an identity that trusts our CA, of a certificate that may be any."""
