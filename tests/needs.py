@@ -22,7 +22,7 @@ from local_stack import require_localhost
 from tests.kubernetes.manifests import kustomize
 
 # Minutes for lint and types, the tests, and the containers: on two cores, with nothing else to do.
-_LINT, _TESTS, _CONTAINERS = 1, 13, 4
+_LINT, _TESTS, _CONTAINERS = 1, 16, 5
 _PROGRAMS: Final = ("curl", "openssl")
 _IN_THE_CONTAINER: Final = (*_PROGRAMS, "nginx")  # installed by tests/container/Dockerfile
 _VERIFIERS: Final = ("go", "chromium", "firefox-esr", "certutil")
