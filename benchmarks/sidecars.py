@@ -3,8 +3,8 @@
     client == mutual TLS ==> gateway's proxy -> gateway -> gateway's proxy
            == mutual TLS ==> queue's proxy -> queue
 
-A gateway has one proxy for both ways, as a sidecar is. The certificates and the demand on whoever
-connects are the same as ours: a certificate of our CA, TLS 1.3. What a proxy can check beyond that
+A gateway has one proxy for both ways, as a sidecar is. The certificates, and what is asked of a
+client, are the same as ours: a certificate of our CA, TLS 1.3. What a proxy can check beyond that
 is only used where it says so: Envoy, which knows HTTP, decides by SPIFFE ID and method.
 """
 

@@ -92,7 +92,7 @@ def test_what_compose_lets_through_is_let_through_and_nothing_else() -> None:
 def test_no_policy_can_be_left_out(name: str) -> None:
     """The twin: what is compared notices each of them.
 
-    But for network-edge, as in Compose: whoever is on that network is on the other one too.
+    But for network-edge, as in Compose: what is on that network is on the other one too.
     """
     assert flows(without=name) != compose_flows()
 

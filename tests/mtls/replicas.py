@@ -2,8 +2,8 @@
 
     ./scripts/test_replicas --seconds 300
 
-Uploaders send videos, each with a key until it is acknowledged; whoever has sent one then watches
-it through the other gateway until it is done. At the end everything that was acknowledged has to be
+Uploaders send videos, each with a key until it is acknowledged. Then each watches its video
+through the other gateway until it is done. At the end everything that was acknowledged has to be
 there, whole, completed once, and every watch has to have heard of it.
 """
 

@@ -1,4 +1,4 @@
-"""A later version changes the tables of an earlier one: once, whole, and whoever comes first."""
+"""A later version changes the tables of an earlier one: once and whole, also by several at once."""
 
 import asyncio
 
