@@ -17,7 +17,7 @@ import botocore.session
 
 from demo_identities import identity_named
 from pki.authority import Authority
-from pki.identities import CLIENT, SERVER, Identity
+from pki.identities import CLIENT, SERVER
 from pki.identity_folder import write_identity
 
 BUCKET: Final = "videos"
@@ -28,11 +28,6 @@ OBJECT_STORE: Final = replace(identity_named("gateway"), name="object-store", ek
 
 _START_SECONDS: Final = 60
 _POLL_SECONDS: Final = 0.05
-
-
-def as_client(identity: Identity) -> Identity:
-    """Return the identity of a server that is a client too."""
-    return replace(identity, ekus=(SERVER, CLIENT))
 
 
 def seaweedfs() -> str | None:
@@ -55,7 +50,7 @@ class ObjectStore:
         write_identity(
             self.folder / "identity", self.authority.issue(OBJECT_STORE), self.authority.ca_pem
         )
-        operator = as_client(replace(OBJECT_STORE, name="operator"))
+        operator = replace(OBJECT_STORE, name="operator", ekus=(SERVER, CLIENT))
         write_identity(
             self.folder / "operator", self.authority.issue(operator), self.authority.ca_pem
         )

@@ -38,8 +38,8 @@ DATABASE_SERVER: Final = replace(
 QUEUE: Final = replace(identity_named("video-queue"), ekus=(SERVER, CLIENT))
 """The queue, which is a client too: of its database."""
 
-# Ends the server by the signal that it reads, or when whoever has started it is no more, however
-# that ended: then it reads nothing.
+# Ends the server by the signal that it reads. If the process that started it dies, however that is,
+# it reads nothing, and ends the server too.
 _WHILE_WE_LIVE: Final = """
 exec 3<&0
 "$1" -D "$2" </dev/null 3<&- & server=$!
@@ -170,7 +170,7 @@ class LocalPostgresql:
         lines = [f"{name} = '{value}'\n" for name, value in settings.items()]
         with (data / "postgresql.conf").open("a") as file:
             file.writelines(lines)
-        # By the socket, whoever runs the tests may be the administrator, and the queue.
+        # Over the socket the user who runs the tests may be the administrator, or the queue.
         me = pwd.getpwuid(os.geteuid()).pw_name
         roles = (_ADMINISTRATOR, _ROLE)
         for name, first in (

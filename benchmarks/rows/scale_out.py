@@ -19,8 +19,8 @@ from benchmarks.rounds import Measure, Sample, compare
 from benchmarks.rows.scale import Scale
 from benchmarks.stacks import Place, Stack, our_gateway, our_queue
 from demo_identities import IDENTITIES, identity_named
-from local_object_store import BUCKET, ObjectStore, as_client, local_object_store
-from local_postgresql import LocalPostgresql, local_postgresql
+from local_object_store import BUCKET, ObjectStore, local_object_store
+from local_postgresql import QUEUE, LocalPostgresql, local_postgresql
 from pki.authority import Authority
 from pki.identity_folder import write_identity
 
@@ -96,7 +96,7 @@ def against_default(place: Place, scale: Scale) -> Iterator[Measure]:
 
 def _certificates(folder: Path, authority: Authority) -> Path:
     for identity in (
-        as_client(identity_named("video-queue")),
+        QUEUE,
         identity_named("gateway"),
         identity_named("client/uploader"),
     ):

@@ -31,7 +31,7 @@ POLL_SECONDS: Final = 5.0
 _DEBOUNCE_MILLISECONDS: Final = 100  # a renewal writes several files
 # SPIRE's helper writes its three files in place, one after the other: what does not fit together is
 # read again before it is reported. cert-manager's are switched by one rename, ours are one file.
-_SETTLE_SECONDS: Final = 1.0
+_READ_AGAIN_SECONDS: Final = 1.0
 
 _Made = TypeVar("_Made")
 
@@ -170,7 +170,7 @@ async def _watch(
             try:
                 error = await _read_again(source, load)
                 if error not in {"", reported}:
-                    await asyncio.sleep(min(_SETTLE_SECONDS, poll_seconds))
+                    await asyncio.sleep(min(_READ_AGAIN_SECONDS, poll_seconds))
                     error = await _read_again(source, load)
                 if error not in {"", reported}:  # it is said once, and nothing has changed since
                     source.observer.identity_refused(source.current, error)

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.kubernetes.manifests import Manifest
+from tests.unit.doctor.material import key_usage
 
 Secret = Mapping[str, bytes]
 
@@ -36,17 +37,6 @@ _KEY_USAGES: Final = {
     "cert sign": "key_cert_sign",
     "crl sign": "crl_sign",
 }
-_ALL_KEY_USAGES: Final = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +136,7 @@ def _extensions(
         *(x509.UniformResourceIdentifier(each) for each in spec.get("uris", ())),
     ]
     found: list[tuple[x509.ExtensionType, bool]] = [
-        (x509.KeyUsage(**{each: each in usages for each in _ALL_KEY_USAGES}), True),
+        (key_usage(*usages), True),
         (x509.BasicConstraints(ca=is_ca, path_length=None), True),
     ]
     if purposes:

@@ -191,10 +191,8 @@ def _backend_of(url: str, identity: IdentitySource | None) -> Backend:
     parsed = parse_database_url(url)
     if parsed.drivername != POSTGRESQL:
         return Sqlite(parsed)
-    try:
-        from video_queue.storage.postgresql import (
-            Postgresql,
-        )  # its driver is in an image of its own
+    try:  # the driver is in an image of its own
+        from video_queue.storage.postgresql import Postgresql
     except ImportError as error:
         raise StartError(
             f"{error.name} is not installed, which VIDEO_QUEUE_DATABASE_URL={POSTGRESQL}://... "

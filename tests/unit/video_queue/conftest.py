@@ -22,8 +22,8 @@ import grpc.aio
 import pytest
 
 from demo_identities import IDENTITIES, identity_named
-from local_object_store import BUCKET, ObjectStore, as_client, local_object_store
-from local_postgresql import LocalPostgresql, local_postgresql
+from local_object_store import BUCKET, ObjectStore, local_object_store
+from local_postgresql import QUEUE, LocalPostgresql, local_postgresql
 from pki.authority import Authority
 from pki.identity_folder import write_identity
 from tests.needs import require_postgresql, require_seaweedfs
@@ -138,8 +138,8 @@ def bucket(a_store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bu
 @pytest.fixture
 def identity(tmp_path: Path, authority: Authority) -> IdentitySource:
     """What the queue shows to an object store."""
-    folder, queue = tmp_path / "as-client", as_client(identity_named("video-queue"))
-    write_identity(folder, authority.issue(queue), authority.ca_pem)
+    folder = tmp_path / "as-client"
+    write_identity(folder, authority.issue(QUEUE), authority.ca_pem)
     return IdentitySource(load_identity(folder, roles=frozenset({Role.SERVER, Role.CLIENT})))
 
 

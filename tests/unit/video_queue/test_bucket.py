@@ -21,7 +21,8 @@ from mtls.identity_source import IdentitySource
 import pytest
 
 from demo_identities import IDENTITIES, identity_named
-from local_object_store import BUCKET, SECRET_KEY, ObjectStore, as_client
+from local_object_store import BUCKET, SECRET_KEY, ObjectStore
+from local_postgresql import QUEUE
 from pki.authority import Authority, Issued
 from pki.identity_folder import write_identity
 from runtime.errors import StartError
@@ -358,7 +359,7 @@ def impostors(tmp_path: Path, authority: Authority) -> dict[str, IdentitySource]
 def of_another_ca(folder: Path, authority: Authority) -> Identity:
     """Return a queue's identity that another CA has issued, and that trusts ours."""
     other = Authority.create(IDENTITIES)
-    issued = other.issue(as_client(identity_named("video-queue")))
+    issued = other.issue(QUEUE)
     found = written(folder / "another", issued, other)
     return dataclasses.replace(found, ca_pem=authority.ca_pem)
 
