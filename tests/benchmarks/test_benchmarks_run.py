@@ -1,6 +1,7 @@
 """The benchmarks do not rot: every row runs once, tiny. What it measures that way means nothing."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -44,4 +45,6 @@ def test_a_row_runs(group: Group, results: Results) -> None:
         assert results[row]
         for measure in results[row]:
             for side in ("ours", "theirs", "ratio"):
-                assert 0 < measure[side]["min"] <= measure[side]["median"] <= measure[side]["max"]
+                least, median, most = (measure[side][key] for key in ("min", "median", "max"))
+                # Not above 0: row 8 subtracts, and a peer may free memory meanwhile.
+                assert -math.inf < least <= median <= most < math.inf

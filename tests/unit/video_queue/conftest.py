@@ -8,7 +8,7 @@ import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -249,12 +249,12 @@ def _sizes(settings: Settings) -> list[tuple[str, int]]:
     if settings.bucket:
         objects = _STORES[settings.bucket.prefix].objects(settings.bucket.prefix)
         return [(key.rpartition("/")[2], size) for key, size in objects]
-    return [
-        (path.name, path.stat().st_size)
-        for name in ("incoming", "sources", "renditions")
-        if (settings.data / name).exists()
-        for path in (settings.data / name).iterdir()
-    ]
+    sizes = []
+    for name in ("incoming", "sources", "renditions"):
+        for path in (settings.data / name).glob("*"):
+            with suppress(FileNotFoundError):  # deleted meanwhile
+                sizes.append((path.name, path.stat().st_size))
+    return sizes
 
 
 def files_in(settings: Settings) -> list[str]:
