@@ -188,6 +188,8 @@ class _Listener:
     def close_outdated_connections(self) -> None:
         """Close connections that are too old, or whose certificate is no longer valid."""
         for connection in self.limiter.open_connections:
+            if connection.is_closing():  # asyncio's knows no peer any more; it has 30 s to end
+                continue
             try:
                 reason = self._reason_to_close(connection)
             except Exception as error:  # noqa: BLE001  one peer must not keep the others from it

@@ -101,7 +101,8 @@ async def _answer(
                 request = await reader.readuntil(b"\r\n\r\n")
                 writer.write(_response(endpoint, writer, request))
                 await writer.drain()
-                writer.close()
+                if not writer.is_closing():  # closed twice, asyncio's transport can do no more
+                    writer.close()
                 await writer.wait_closed()
     except TimeoutError:
         pass

@@ -83,8 +83,6 @@ async def test_a_place_that_was_left_is_free_again(start: Start) -> None:
             )
             assert await client.status() == 200
             await client.reader.read()
-            client.writer.close()
-            await client.writer.wait_closed()
 
 
 async def test_at_the_end_a_stream_of_events_is_ended_whole(

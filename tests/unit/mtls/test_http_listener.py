@@ -3,10 +3,12 @@
 import asyncio
 import socket
 import time
+from asyncio import sslproto
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
+from unittest.mock import Mock
 
 from mtls import PEER, Address, ConnectionLimits, Observer, http_listener, protect
 from mtls.certificates import CertificateId
@@ -57,6 +59,9 @@ class Connection:
 
     def get_extra_info(self, name: str) -> Any:
         return self.extra.get(name)
+
+    def is_closing(self) -> bool:
+        return self.aborted
 
     def abort(self) -> None:
         self.aborted = True
@@ -125,6 +130,20 @@ def test_one_connection_that_raises_does_not_keep_the_others_open() -> None:
     assert old.aborted
     assert broken.aborted  # what cannot be judged is not trusted
     assert [type(error) for error in observer.failures] == [AttributeError]
+
+
+def test_one_that_asyncio_has_closed_twice_knows_nothing_and_keeps_no_other_open() -> None:
+    """Its `close` says so by the second time: `get_extra_info` then raises."""
+    transport: Any = sslproto._SSLProtocolTransport(None, Mock())  # noqa: SLF001  the real one
+    transport.close()
+    transport.close()
+    with pytest.raises(AttributeError):
+        transport.get_extra_info("peername")
+    old = Connection(peer(GATEWAY), age=AGE + 1)
+    observer = close_outdated(transport, old)
+    assert old.aborted
+    assert observer.closed == ["test too_old 192.0.2.1:5"]
+    assert observer.failures == []
 
 
 @pytest.mark.parametrize(("age", "is_last"), [(AGE - 1, False), (AGE + 1, True)])
