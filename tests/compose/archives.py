@@ -3,7 +3,6 @@
 import io
 import tarfile
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
@@ -18,7 +17,7 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
 
 def unpack(chunks: Iterable[bytes]) -> dict[str, bytes]:
-    """Return the content of the files in an archive by name, without their folders."""
+    """Return the content of the files in an archived folder, by their paths below it."""
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-        files = {PurePath(m.name).name: archive.extractfile(m) for m in archive if m.isfile()}
-        return {name: file.read() for name, file in files.items() if file}
+        files = {m.name.partition("/")[2]: archive.extractfile(m) for m in archive if m.isfile()}
+        return {path: file.read() for path, file in files.items() if file}

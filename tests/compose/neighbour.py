@@ -9,7 +9,7 @@ from typing import Final
 
 from docker.models.containers import Container
 
-from tests.compose.archives import pack, unpack
+from tests.compose.archives import pack
 from tests.compose.programs import program, run
 from tests.compose.project import ROOT, Project
 
@@ -79,9 +79,5 @@ def neighbour(
 
 
 def stolen(project: Project, identity: str) -> Mapping[str, bytes]:
-    """Return the files of a genuine identity, by name: what a thief of its folder would have.
-
-    They come from the engine, since the services' keys are not for the user who runs the tests.
-    """
-    chunks, _ = project.container("certs").get_archive(f"/certs/{identity}")
-    return unpack(chunks)
+    """Return the files of a genuine identity, by name: what a thief of its folder would have."""
+    return project.certificate_files(identity)

@@ -17,6 +17,7 @@ from mtls.ssl_contexts import client_context
 import docker
 from docker.models.containers import Container
 
+from tests.compose.archives import unpack
 from tests.compose.waiting import wait_for
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -130,6 +131,14 @@ class Project:
     def certificates(self, identity: str) -> Path:
         """Return the folder of `identity` below certs/."""
         return self.folder / "certs" / identity
+
+    def certificate_files(self, folder: str = "") -> Mapping[str, bytes]:
+        """Return the files below certs/, or below one folder in it, by path.
+
+        They come from the engine, since a service's files are not for the user who runs the tests.
+        """
+        chunks, _ = self.container("certs").get_archive(f"/certs/{folder}".rstrip("/"))
+        return unpack(chunks)
 
     def request(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None

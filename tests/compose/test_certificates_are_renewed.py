@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from pathlib import Path
 
 from cryptography import x509
 
@@ -14,14 +13,14 @@ from tests.compose.waiting import wait_for
 CHECK = ("python", "-m", "bootstrap_certs", "--folder", "/certs", "check")
 
 
-def serial(folder: Path) -> int:
-    return x509.load_pem_x509_certificate((folder / "certificate.crt").read_bytes()).serial_number
+def serial(certificate: bytes) -> int:
+    return x509.load_pem_x509_certificate(certificate).serial_number
 
 
 def test_the_renewer_issues_again_what_is_due_and_gives_it_to_its_owner(project: Project) -> None:
     """It looks once a minute, and when it starts."""
     viewer = project.certificates("client/viewer")
-    before = serial(viewer)
+    before = serial((viewer / "certificate.crt").read_bytes())
     renewer = project.container("renewer")
     (viewer / "key-pair.pem").unlink()
     assert run(renewer, *CHECK).exit_code == 1  # so it would be unhealthy
@@ -39,7 +38,7 @@ def test_the_renewer_issues_again_what_is_due_and_gives_it_to_its_owner(project:
         ),
         "a line of the renewer",
     )
-    assert serial(viewer) != before
+    assert serial((viewer / "certificate.crt").read_bytes()) != before
     owners = {path.stat().st_uid for path in viewer.iterdir()}
     assert owners == {project.folder.stat().st_uid}
     wait_for(lambda: project.container("renewer").health == "healthy", "the renewer's health")
@@ -59,12 +58,11 @@ def test_whoever_works_in_the_folder_does_so_alone(project: Project) -> None:
 
 
 def test_a_revocation_reaches_every_folder(project: Project) -> None:
-    console = project.certificates("console")
-    stolen = serial(console)
+    before = project.certificate_files()
     project.compose("run", "--rm", "certs", "revoke", "console", "--reason", "key-compromise")
-    lists = {path.read_bytes() for path in (project.folder / "certs").glob("*/revoked.crl")}
-    (crl,) = lists
-    impostor = (project.folder / "certs" / "impostors" / "revoked.pem").read_bytes()
+    files = project.certificate_files()
+    (crl,) = {content for path, content in files.items() if path.endswith("/revoked.crl")}
     listed = {entry.serial_number for entry in x509.load_pem_x509_crl(crl)}
-    assert listed == {stolen, x509.load_pem_x509_certificate(impostor).serial_number}
-    assert serial(console) != stolen
+    revoked = before["console/certificate.crt"], files["impostors/revoked.pem"]
+    assert listed == set(map(serial, revoked))
+    assert serial(files["console/certificate.crt"]) not in listed

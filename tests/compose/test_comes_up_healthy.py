@@ -1,7 +1,5 @@
 """One command on a fresh clone brings everything up, and again later it changes nothing."""
 
-from pathlib import Path
-
 from tests.compose.project import SERVICES, Project
 
 
@@ -13,10 +11,6 @@ def started(project: Project) -> dict[str, tuple[str, str]]:
     }
 
 
-def certificates(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob("*.crt")}
-
-
 def test_up_ends_with_certificates_made_and_services_healthy(project: Project) -> None:
     containers = project.containers()
     assert containers["certs"].attrs["State"]["ExitCode"] == 0
@@ -25,6 +19,6 @@ def test_up_ends_with_certificates_made_and_services_healthy(project: Project) -
 
 
 def test_second_up_changes_nothing(project: Project) -> None:
-    before = started(project), certificates(project.folder / "certs")
+    before = started(project), project.certificate_files()
     project.up()
-    assert (started(project), certificates(project.folder / "certs")) == before
+    assert (started(project), project.certificate_files()) == before

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -25,8 +24,8 @@ def folders_of(service: str) -> set[str]:
     return {service} | ({IMPOSTORS} if service == "console" else set())
 
 
-def fingerprint(certificate: Path) -> str:
-    key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+def fingerprint(certificate: bytes) -> str:
+    key = x509.load_pem_x509_certificate(certificate).public_key()
     return hashlib.sha256(
         key.public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -36,10 +35,14 @@ def fingerprint(certificate: Path) -> str:
 
 def owners(project: Project) -> dict[str, str]:
     """Return whose key it is, by the fingerprint that find_keys.py prints."""
-    certs = project.folder / "certs"
-    leaves = {fingerprint(certs / i.name / "certificate.crt"): i.name for i in IDENTITIES}
-    impostors = {fingerprint(path): IMPOSTORS for path in (certs / IMPOSTORS).glob("*.pem")}
-    return leaves | impostors | {fingerprint(certs / name): name for name in (ROOT, ISSUING)}
+    files = project.certificate_files()
+    leaves = {fingerprint(files[f"{i.name}/certificate.crt"]): i.name for i in IDENTITIES}
+    impostors = {
+        fingerprint(content): IMPOSTORS
+        for path, content in files.items()
+        if path.startswith(f"{IMPOSTORS}/") and path.endswith(".pem")
+    }
+    return leaves | impostors | {fingerprint(files[name]): name for name in (ROOT, ISSUING)}
 
 
 def keys_in(project: Project, container: Container) -> set[str]:
@@ -81,7 +84,7 @@ def test_the_renewer_holds_the_key_of_the_issuing_ca_and_not_the_roots(project: 
     assert keys_in(project, renewer) == ALL_IDENTITIES | {IMPOSTORS, ISSUING}
     listed = run(renewer, "ls", "--almost-all", "/certs/offline-root", user="0")
     assert (listed.exit_code, listed.output) == (0, b"")
-    assert any((project.folder / "certs" / "offline-root").iterdir())
+    assert project.certificate_files("offline-root")
 
 
 @pytest.mark.parametrize("service", SERVICES)
