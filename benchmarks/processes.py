@@ -41,21 +41,6 @@ def on_core(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-@contextmanager
-def _without_preemption() -> Iterator[None]:
-    """Run the body as a batch job: one that wakes up does not interrupt another (sched(7)).
-
-    Our services ask for that themselves (runtime/service.py). All servers have it, so that nobody
-    is ahead by it alone.
-    """
-    before = os.sched_getscheduler(0)
-    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    try:
-        yield
-    finally:
-        os.sched_setscheduler(0, before, os.sched_param(0))
-
-
 @dataclass(frozen=True, slots=True)
 class Server:
     """A running server. `address` is host:port, empty until it listens.
@@ -101,8 +86,7 @@ def spawn(
     command: Sequence[str | Path], variables: Mapping[str, str], core: int, log: Path
 ) -> "subprocess.Popen[bytes]":
     """Start a process on one core, with its output in `log`."""
-    # A child inherits both.
-    with log.open("ab") as output, on_core(core), _without_preemption():
+    with log.open("ab") as output, on_core(core):  # a child inherits it
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -4,7 +4,7 @@
         return run_service(Config, serving, Role.SERVER)
 
 This is an entry point: it changes what belongs to the whole process (logging, signal handlers,
-standard error, scheduling). Nothing else in a service does.
+standard error). Nothing else in a service does.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Final, Protocol, Self, TypeVar
 
@@ -68,7 +68,6 @@ def run_service(
     With LOG_LEVEL=debug there is a line for each call that was answered. NEXT_STEP is logged when
     the service has started: it says what a person can do now.
     """
-    _schedule_as_batch()
     environment = Environment(os.environ)
     try:
         config = settings.from_environment(environment.variables)
@@ -111,16 +110,3 @@ def run_service(
             _log.error(f"{noun}.cannot_start", reason=str(error))
             return 1
     return 0
-
-
-def _schedule_as_batch() -> None:
-    """Let no thread of this process interrupt another that is at work (sched(7), SCHED_BATCH).
-
-    gRPC hands each event from thread to thread. A thread that wakes up another would be interrupted
-    by it in the middle of its work, several times a call. This way it finishes first. Its price:
-    where other programs keep the processor busy, a request waits a little longer for its turn.
-    Priority and share of the processor stay the same. Where it is refused, all else works.
-    """
-    # EINVAL in a sandbox that knows one policy alone; and not every system has the call.
-    with suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -126,40 +125,3 @@ def test_a_level_of_the_log_that_there_is_not_ends_with_2(tmp_path: Path) -> Non
         2,
         "LOG_LEVEL is 'loud': it should hold one of info, debug.\n",
     )
-
-
-# What a sandbox that knows one policy alone, such as gVisor, answers.
-REFUSED = """
-import errno, os, sys
-
-def refuse(*_):
-    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-
-if sys.argv[1:]:
-    os.sched_setscheduler = refuse
-from gateway.__main__ import main
-sys.exit(main())
-"""
-
-
-@pytest.mark.parametrize("refused", [False, True])
-def test_a_service_runs_as_batch_and_as_usual_where_that_is_refused(
-    refused: bool,  # noqa: FBT001
-    tmp_path: Path,
-) -> None:
-    write_files(tmp_path / "identity", "gateway")
-    command = [sys.executable, "-c", REFUSED, *(["refused"] if refused else [])]
-    environment = variables("gateway", tmp_path)
-    levels, policies = set(), set()
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr
-        for line in process.stderr:
-            levels.add(json.loads(line)["level"])
-            if json.loads(line)["event"] == "server.listening":
-                for thread in Path(f"/proc/{process.pid}/task").iterdir():
-                    with suppress(ProcessLookupError):  # ended meanwhile
-                        policies.add(os.sched_getscheduler(int(thread.name)))
-                process.send_signal(signal.SIGTERM)
-    assert policies == {os.SCHED_OTHER if refused else os.SCHED_BATCH}
-    assert levels == {"info"}
-    assert process.returncode == 0
