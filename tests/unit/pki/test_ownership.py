@@ -1,6 +1,7 @@
 """Each service's user can read its own files, and the owner of the clone owns all the rest."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from demo_identities import IDENTITIES, identity_named
+from local_stack import ROOT
 from pki.bootstrap import bootstrap
 from pki.errors import FolderUnusable
 from pki.ownership import Ownership
@@ -55,14 +57,20 @@ def certs() -> Iterator[Path]:
 
 
 def as_the_hosts_user(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", AS_THE_HOSTS_USER, folder, *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as readable:  # root's clone may be closed to that user
+        Path(readable).chmod(0o755)
+        identities = shutil.copy(ROOT / "identities.toml", readable)
+        return subprocess.run(
+            [
+                *(sys.executable, "-c", AS_THE_HOSTS_USER),
+                *(folder, "--identities", identities, *arguments),
+            ],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
 
 def test_services_own_their_files_and_the_host_those_of_people() -> None:
