@@ -30,9 +30,9 @@ class Scale:
 
 FULL: Final = Scale(
     rounds=Rounds(5),
-    requests=3000,
+    requests=2000,
     warm_up_requests=500,
-    connections=400,
+    connections=200,
     open_connections=400,
     sidecar_requests=1000,
     sidecar_bytes=64 * 1024**2,
