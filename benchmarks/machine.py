@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import ssl
+import sys
 import sysconfig
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,7 @@ def environment() -> dict[str, str]:
         "cores": str(len(os.sched_getaffinity(0))),
         "kernel": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
-        "build of Python": "with PGO" if has_pgo() else "without PGO",
+        "build of Python": _python_build(),
         "OpenSSL of Python": ssl.OPENSSL_VERSION,
         "Node": version_of(NODE, "--version"),
         "nginx": version_of("nginx", "-v"),
@@ -39,15 +40,17 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def has_pgo() -> bool:
-    """Whether this Python was built with profile-guided optimization.
+def _python_build() -> str:
+    """Say whether this Python was built with profile-guided optimization (PGO), as far as it tells.
 
-    The images' Python and Debian's are; one that was built without `--enable-optimizations` is not,
-    and runs Python code more slowly.
+    One that was built without `--enable-optimizations` runs Python code more slowly. The settings
+    of a system's own may leave it out.
     """
     flags = ("CONFIG_ARGS", "PY_CORE_CFLAGS", "PY_CFLAGS_NODIST", "PY_CORE_LDFLAGS")
     said = " ".join(str(sysconfig.get_config_var(each) or "") for each in flags)
-    return "--enable-optimizations" in said or "-fprofile-use" in said
+    if "--enable-optimizations" in said or "-fprofile-use" in said:
+        return "with PGO"
+    return "the system's" if sys.base_prefix == "/usr" else "without PGO"
 
 
 def _found(pattern: str, text: str) -> str:

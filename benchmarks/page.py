@@ -47,6 +47,8 @@ _PGO: Final = {
     "without PGO": "**The Python of this run was built without profile-guided optimization** "
     f"([PGO]({_ABOUT_PGO})), which Python recommends. With it all that is Python is faster, ours, "
     "FastAPI and the floor alike; Node, Go and the proxies are what they are.",
+    "the system's": "The Python of this run is the system's own, which does not tell whether it "
+    f"was built with profile-guided optimization ([PGO]({_ABOUT_PGO})).",
     "": "",
 }
 

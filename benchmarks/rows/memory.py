@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Final
 
 from benchmarks.bulk import upload_small
 from benchmarks.connections import connector, held_open
 from benchmarks.processes import on_core
 from benchmarks.requests import Load, measure_requests
-from benchmarks.rounds import Measure, Sample, compare
+from benchmarks.rounds import Measure, Rounds, Sample, compare
 from benchmarks.rows.scale import Scale
 from benchmarks.stacks import FASTAPI, GO, NODE_PEER, OURS, Place, fresh
+
+_ENOUGH_ROUNDS: Final = 3  # one is like the other, within a hundredth
 
 
 def against_peers(place: Place, scale: Scale) -> Iterator[Measure]:
@@ -17,7 +20,8 @@ def against_peers(place: Place, scale: Scale) -> Iterator[Measure]:
 
     Each round has servers of its own: memory that was once taken is rarely given back.
     """
-    samples = scale.rounds.without_warm_up().alternate(
+    rounds = Rounds(min(scale.rounds.measured, _ENOUGH_ROUNDS), warm_ups=0)
+    samples = rounds.alternate(
         {kind: partial(_measure, place, kind, scale) for kind in (OURS, NODE_PEER, FASTAPI, GO)}
     )
     for other, bar in ((NODE_PEER, 1.0), (FASTAPI, None), (GO, None)):
