@@ -60,11 +60,9 @@ def as_the_hosts_user(folder: Path, *arguments: str) -> subprocess.CompletedProc
     with tempfile.TemporaryDirectory() as readable:  # root's clone may be closed to that user
         Path(readable).chmod(0o755)
         identities = shutil.copy(ROOT / "identities.toml", readable)
+        options = [str(folder), "--identities", identities, *arguments]
         return subprocess.run(
-            [
-                *(sys.executable, "-c", AS_THE_HOSTS_USER),
-                *(folder, "--identities", identities, *arguments),
-            ],
+            [sys.executable, "-c", AS_THE_HOSTS_USER, *options],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             capture_output=True,
             text=True,
