@@ -34,7 +34,7 @@ def person_behind(context: _Context) -> str:
     try:
         return str(SpiffeId.parse(str(named[0])))
     except SpiffeIdError as error:
-        raise InvalidRequest(f"{ON_BEHALF_OF} is not a SPIFFE ID. {error}") from error
+        raise InvalidRequest(f"{ON_BEHALF_OF} is not a SPIFFE ID. {error}") from None
 
 
 def identity_behind(context: _Context) -> str:

@@ -79,8 +79,6 @@ def _log_refusal(error: errors.CallError) -> None:
     """
     kind = type(error).__name__
     match error:
-        case errors.InvalidRequest():  # the caller is told; what has caused it is the caller's text
-            pass
         case errors.BytesLost():
             log_limited("call.failed", kind, level=ERROR, error=kind, exc_info=error)
         case errors.CallError(__cause__=Exception()):
