@@ -188,7 +188,7 @@ class _Listener:
     def close_outdated_connections(self) -> None:
         """Close connections that are too old, or whose certificate is no longer valid."""
         for connection in self.limiter.open_connections:
-            if connection.is_closing():  # asyncio's knows no peer any more; it has 30 s to end
+            if connection.is_closing():  # it ends within 30 s; asyncio's may know no peer
                 continue
             try:
                 reason = self._reason_to_close(connection)

@@ -133,7 +133,7 @@ def test_one_connection_that_raises_does_not_keep_the_others_open() -> None:
 
 
 def test_one_that_asyncio_has_closed_twice_knows_nothing_and_keeps_no_other_open() -> None:
-    """Its `close` says so by the second time: `get_extra_info` then raises."""
+    """After its second `close`, `get_extra_info` raises."""
     transport: Any = sslproto._SSLProtocolTransport(Mock(), Mock())  # noqa: SLF001  the real one
     transport.close()
     transport.close()
