@@ -76,8 +76,3 @@ def neighbour(
         yield Neighbour(container)
     finally:
         container.remove(force=True)
-
-
-def stolen(project: Project, identity: str) -> Mapping[str, bytes]:
-    """Return the files of a genuine identity, by name: what a thief of its folder would have."""
-    return project.certificate_files(identity)

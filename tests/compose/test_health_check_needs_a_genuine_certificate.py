@@ -6,7 +6,7 @@ import pytest
 
 from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
-from tests.compose.neighbour import Neighbour, stolen
+from tests.compose.neighbour import Neighbour
 from tests.compose.programs import Answer, run
 from tests.compose.project import Project
 
@@ -25,7 +25,7 @@ def check(neighbour: Neighbour, service: str, identity: str) -> Answer:
 def test_passes_as_probe_and_fails_with_a_certificate_of_another_ca(
     project: Project, neighbour_of_queue: Neighbour, service: str
 ) -> None:
-    files, other = stolen(project, "probe"), Authority.create(IDENTITIES)
+    files, other = project.certificate_files("probe"), Authority.create(IDENTITIES)
     issued = other.issue(identity_named("probe"))
     # It trusts both CAs, so that it is the service that refuses, not the health check.
     both = files["ca-certificate.crt"] + other.ca_pem

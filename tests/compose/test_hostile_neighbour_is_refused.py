@@ -8,7 +8,7 @@ import pytest
 
 from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
-from tests.compose.neighbour import Neighbour, stolen
+from tests.compose.neighbour import Neighbour
 from tests.compose.project import SERVERS, Project
 
 # Whom each service lets upload.
@@ -22,7 +22,7 @@ def title() -> str:
 
 @pytest.fixture
 def genuine(project: Project, neighbour_of_queue: Neighbour, service: str) -> str:
-    files = stolen(project, CLIENTS[service])
+    files = project.certificate_files(CLIENTS[service])
     return neighbour_of_queue.give("genuine", files["key-pair.pem"], files["ca-certificate.crt"])
 
 
@@ -30,7 +30,7 @@ def genuine(project: Project, neighbour_of_queue: Neighbour, service: str) -> st
 def forged(project: Project, neighbour_of_queue: Neighbour, service: str) -> str:
     """The same names by another CA of the same name; it trusts the true one, to get that far."""
     issued = Authority.create(IDENTITIES).issue(identity_named(CLIENTS[service]))
-    ca_pem = stolen(project, "probe")["ca-certificate.crt"]
+    ca_pem = project.certificate_files("probe")["ca-certificate.crt"]
     return neighbour_of_queue.give("forged", issued.key_pair_pem, ca_pem)
 
 
