@@ -5,7 +5,6 @@ does confined, as what takes over a decoder does. What it does when it is import
 so the defences of the worker are tested without those of the kernel.
 """
 
-import asyncio
 import os
 import resource
 import select
@@ -23,7 +22,7 @@ from mtls.identity_source import IdentitySource
 import pytest
 
 from tests.unit.transcoder.conftest import Events, Server, named, names_in, running_worker
-from tests.unit.transcoder.fake_queue import FakeQueue
+from tests.unit.transcoder.fake_queue import PATIENCE_SECONDS, FakeQueue
 from transcoder.config import Config
 from transcoder.errors import CannotStart, Crashed, MediaError
 from transcoder.job import Job, MediaFile, Output
@@ -143,18 +142,23 @@ async def test_what_it_does_after_the_check_is_not_published_either(tmp_path: Pa
     key = tmp_path / "key"
     key.write_bytes(SECRET)
     os.mkfifo(tmp_path / "done")
+    done = os.open(tmp_path / "done", os.O_RDONLY | os.O_NONBLOCK)
     before = (
-        "fill(); parent = os.getpid()\n"
+        "fill(); parent = os.getpid(); ready, said = os.pipe()\n"
         "if not os.fork():\n"
-        "    os.setsid()\n"
+        "    os.setsid()\n"  # or it would end with the group
         f"    os.symlink('{key}', 'link')\n"
+        "    os.write(said, b'.')\n"
         "    while os.path.exists(f'/proc/{parent}/fd'): time.sleep(0.001)\n"
         "    os.rename('link', 'thumbnail.jpg')\n"
-        f"    open('{tmp_path / 'done'}', 'w').close()\n"
+        f"    open('{tmp_path / 'done'}', 'w').write('.')\n"
         "    os._exit(0)\n"
+        "os.read(ready, 1)\n"
     )
     files = await run(tmp_path, "return MADE", before=before)
-    await asyncio.to_thread((tmp_path / "done").read_bytes)
+    swapped, _, _ = select.select([done], [], [], PATIENCE_SECONDS)
+    os.close(done)
+    assert swapped
     assert (tmp_path / "made" / "thumbnail.jpg").is_symlink()
     assert content_of(files) == [b"360p.mp4", b"thumbnail.jpg"]
 
