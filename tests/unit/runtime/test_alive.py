@@ -4,9 +4,11 @@ import asyncio
 import time
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from runtime import alive
 from runtime.alive import NotAliveError, alive_file, check_alive, show_alive
 from runtime.healthcheck import main
 
@@ -39,10 +41,12 @@ def test_without_a_path_nothing_is_shown() -> None:
 @pytest.mark.parametrize(("seconds", "is_alive"), [(29, True), (31, False)])
 def test_a_loop_that_has_not_moved_for_half_a_minute_is_not(
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     seconds: int,
     is_alive: bool,  # noqa: FBT001
 ) -> None:
-    (tmp_path / "alive").write_text(f"{time.monotonic() - seconds:020.3f}")
+    monkeypatch.setattr(alive, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    (tmp_path / "alive").write_text(f"{1000 - seconds:020.3f}")
     if is_alive:
         check_alive(tmp_path / "alive")
     else:

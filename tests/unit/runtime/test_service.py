@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -14,7 +16,7 @@ from demo_identities import IDENTITIES, identity_named
 from pki.authority import Authority
 from pki.identity_folder import write_identity
 
-SECONDS = 30
+SECONDS = 60
 REQUIRED = {
     "gateway": "GATEWAY_IDENTITY",
     "video_queue": "VIDEO_QUEUE_DATA",
@@ -56,6 +58,19 @@ def started(service: str, environment: Mapping[str, str]) -> "subprocess.Popen[s
     )
 
 
+@contextmanager
+def running(service: str, environment: Mapping[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    """Yield a service whose lines end, as it does: it is killed if it does not end by itself."""
+    process = started(service, environment)
+    patience = Timer(SECONDS, process.kill)
+    patience.start()
+    try:
+        with process:  # which waits for its end
+            yield process
+    finally:
+        patience.cancel()
+
+
 @pytest.mark.parametrize("service", REQUIRED)
 def test_a_wrong_variable_ends_with_2_and_one_line_that_names_it(
     service: str, tmp_path: Path
@@ -88,9 +103,9 @@ def test_a_signal_ends_a_service_with_0(
 ) -> None:
     write_files(tmp_path / "identity", NAMES[service])
     events = []
-    with started(service, variables(service, tmp_path)) as process:
+    with running(service, variables(service, tmp_path)) as process:
         assert process.stderr
-        for line in process.stderr:  # ends when the process does
+        for line in process.stderr:
             events.append(json.loads(line)["event"])
             if events[-1] in {"server.listening", "worker.started"}:
                 process.send_signal(number)
@@ -106,7 +121,7 @@ def test_the_line_after_the_start_says_what_to_do_next_if_the_settings_do(
     write_files(tmp_path / "identity", "gateway")
     lines = []
     environment = variables("gateway", tmp_path) | {"NEXT_STEP": step}
-    with started("gateway", environment) as process:
+    with running("gateway", environment) as process:
         assert process.stderr
         for line in process.stderr:
             lines.append(json.loads(line))
