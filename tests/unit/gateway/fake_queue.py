@@ -22,8 +22,15 @@ Context = grpc.aio.ServicerContext[Any, Any]
 # A code and a text, and perhaps trailing metadata.
 Status = tuple[grpc.StatusCode, str] | tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]
 
+PATIENCE_SECONDS = 20
 VIDEO_ID = "0198c0de-0000-7000-8000-000000000001"
 OWNER = "spiffe://video-demo.test/client/uploader"
+
+
+async def happened(event: asyncio.Event) -> None:
+    """Return when it has; a test that waits in vain fails."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await event.wait()
 
 
 def make_video(content: bytes = b"moving pictures", **fields: Any) -> api.Video:
@@ -199,7 +206,7 @@ class FakeQueue(VideoQueueServicer):
 
     async def how_it_ended(self) -> str:
         """Wait for the end of an upload, a download or a watch: was it "whole" or "cut off"?"""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             return await self.ends.get()
 
     def health_handler(self) -> grpc.GenericRpcHandler:

@@ -12,6 +12,7 @@ from tests.unit.gateway.conftest import Gateway
 from tests.unit.gateway.forms import BOUNDARY
 
 _PIECE_BYTES = 64 * 1024
+_SECONDS = 60
 
 
 @dataclass
@@ -25,14 +26,15 @@ class RawClient:
     @classmethod
     @asynccontextmanager
     async def to(cls, gateway: Gateway, name: str = "client/uploader") -> AsyncIterator[Self]:
-        """Connect with the certificate of that name."""
+        """Connect with the certificate of that name, for a minute at most."""
         context = client_context(gateway.identities[name])
         host, port = gateway.address.host, gateway.address.port
-        client = cls(*await asyncio.open_connection(host, port, ssl=context))
-        try:
-            yield client
-        finally:
-            client.writer.transport.abort()
+        async with asyncio.timeout(_SECONDS):
+            client = cls(*await asyncio.open_connection(host, port, ssl=context))
+            try:
+                yield client
+            finally:
+                client.writer.transport.abort()
 
     async def post_headers(self, length: int, *more: str, content_type: str = "") -> None:
         """Begin an upload whose body has this length."""

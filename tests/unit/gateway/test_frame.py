@@ -72,7 +72,7 @@ async def ask(service: Service, frame: Frame, client: Impostor) -> tuple[int, ob
     scheme = "https" if client.speaks_tls else "http"
     context: ssl.SSLContext = tls_context(frame.authority.ca_pem, client)
     async with (
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
         session.get(f"{scheme}://{service.address}/hello", ssl=context) as response,
     ):
         return response.status, await response.json(content_type=None)

@@ -19,7 +19,7 @@ from gateway.config import Config
 from gateway.server import serving
 from runtime.errors import StartError
 from tests.unit.gateway.conftest import Gateway, Start
-from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue
+from tests.unit.gateway.fake_queue import PATIENCE_SECONDS, VIDEO_ID, FakeQueue, happened
 from tests.unit.gateway.raw_client import RawClient
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n"
@@ -27,10 +27,11 @@ HEALTH = b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n\r\n"
 
 async def nobody_listens(gateway: Gateway) -> None:
     """Return when a connection is refused."""
-    with suppress(aiohttp.ClientConnectorError):
-        while True:
-            async with gateway.client() as client, client.get("/openapi.json"):
-                pass
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with suppress(aiohttp.ClientConnectorError):
+            while True:
+                async with gateway.client() as client, client.get("/openapi.json"):
+                    pass
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ async def test_a_place_that_was_left_is_free_again(start: Start) -> None:
 async def test_at_the_end_a_stream_of_events_is_ended_whole(
     identities: Mapping[str, Identity], start: Start, queue: FakeQueue
 ) -> None:
-    gateway = await start(grace_seconds=5)
+    gateway = await start(grace_seconds=60)
     async with gateway.client() as client, client.get(f"/videos/{VIDEO_ID}/events") as response:
         await response.content.readuntil(b"\n\n")
         stopping = asyncio.ensure_future(gateway.stop())
@@ -102,7 +103,7 @@ async def test_at_the_end_a_request_may_finish(start: Start, queue: FakeQueue) -
     queue.answering.clear()
     async with gateway.client() as client:
         request = asyncio.create_task(client.get(f"/videos/{VIDEO_ID}"))
-        await queue.called.wait()
+        await happened(queue.called)
         stopping = asyncio.ensure_future(gateway.stop())
         await nobody_listens(gateway)
         queue.answering.set()
@@ -116,7 +117,7 @@ async def test_a_client_that_goes_away_takes_its_call_along(start: Start, queue:
     queue.answering.clear()
     async with RawClient.to(gateway) as client:
         client.writer.write(f"GET /videos/{VIDEO_ID} HTTP/1.1\r\nHost: gateway\r\n\r\n".encode())
-        await queue.called.wait()
+        await happened(queue.called)
     assert await queue.how_it_ended() == "cut off"
 
 

@@ -12,7 +12,7 @@ import pytest
 from gateway.errors import TooManyRequests
 from gateway.shares import Share
 from tests.unit.gateway.conftest import Gateway, Start
-from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue, make_video
+from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue, happened, make_video
 from tests.unit.gateway.forms import file_part, form
 from tests.unit.gateway.raw_client import RawClient
 
@@ -85,12 +85,12 @@ async def test_requests(start: Start, queue: FakeQueue) -> None:
     async with gateway.client(VIEWER) as viewer, gateway.client(UPLOADER) as uploader:
         queue.answering.clear()
         first = asyncio.ensure_future(status_of(viewer, "/videos"))
-        await queue.called.wait()
+        await happened(queue.called)
         queue.called.clear()
         await refused(viewer, "/videos", "requests")
         assert len(queue.calls) == 1
         other = asyncio.ensure_future(status_of(uploader, "/videos"))
-        await queue.called.wait()  # its call has reached the queue
+        await happened(queue.called)  # its call has reached the queue
         queue.answering.set()
         assert (await first, await other) == (200, 200)
         assert await status_of(viewer, "/videos") == 200
@@ -141,6 +141,7 @@ async def test_downloads(start: Start, queue: FakeQueue) -> None:
             part: dict[str, Any] = {"headers": {"Range": "bytes=0-9"}}
             async with uploader.get(SOURCE, **part) as other:
                 assert other.status == 206
+                assert len(await other.read()) == 10  # or the gateway would have to break off
         assert [await queue.how_it_ended() for _ in range(2)] == ["whole", "cut off"]
         async with viewer.get(SOURCE, **part) as again:
             assert again.status == 206

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.videos.multipart import CHUNK_BYTES
 from tests.unit.gateway.conftest import Gateway, Start
-from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue, Stored
+from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue, Stored, happened
 from tests.unit.gateway.forms import BOUNDARY, file_part, form, part
 from tests.unit.gateway.raw_client import RawClient
 from videoqueue_api.v1.video_queue_pb2 import UploadMetadata
@@ -53,7 +53,7 @@ async def test_the_video_arrives_whole_at_the_queue(gateway: Gateway) -> None:
 async def test_a_client_that_goes_away_cancels_the_call(gateway: Gateway) -> None:
     async with RawClient.to(gateway) as client:
         await client.post(form(file_part(CONTENT)), length_to_send=len(CONTENT) // 2)
-        await gateway.queue.first_chunk_arrived.wait()
+        await happened(gateway.queue.first_chunk_arrived)
         client.writer.transport.abort()
         assert await gateway.queue.how_it_ended() == "cut off"
     assert gateway.queue.stored == []
@@ -106,7 +106,7 @@ async def test_a_queue_that_does_not_read_slows_down_the_client(
 
 
 async def test_a_client_that_does_not_send_is_408(start: Start, queue: FakeQueue) -> None:
-    gateway = await start(idle_seconds=0.2)
+    gateway = await start(idle_seconds=1)  # enough for the queue to take what there is
     async with RawClient.to(gateway) as client:
         await client.post(form(file_part(CONTENT)), length_to_send=CHUNK_BYTES * 2)
         assert await client.status() == 408
