@@ -28,7 +28,7 @@ def end_orphans() -> None:
     """
     if not _adopts():
         return
-    while children := _children():
+    while children := children_of(os.getpid()):
         for child in children:
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
@@ -43,6 +43,10 @@ def _adopts() -> bool:
     return bool(answer.value)
 
 
-def _children() -> list[int]:
-    lists = Path("/proc/self/task").glob("*/children")
-    return [int(child) for it in lists for child in it.read_text().split()]
+def children_of(process: int) -> list[int]:
+    """Return the ids of a process's children; its threads may come and go meanwhile."""
+    children: list[int] = []
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(FileNotFoundError):  # the thread has ended
+            children.extend(map(int, path.read_text().split()))
+    return children

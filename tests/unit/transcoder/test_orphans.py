@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from transcoder.sandbox.orphans import children_of
 
 PROGRAM = """
 import os, signal, subprocess, sys
@@ -36,3 +39,13 @@ def test_what_leaves_its_group_is_ended(adopts: str, outcome: str) -> None:
         check=True,
     )
     assert done.stdout.strip() == outcome
+
+
+def test_a_thread_that_ends_meanwhile_hides_no_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gRPC's come and go as they like."""
+    (tmp_path / "children").write_text("7 8 ")
+    lists = [tmp_path / "of a thread that has ended" / "children", tmp_path / "children"]
+    monkeypatch.setattr(Path, "glob", lambda *_: iter(lists))
+    assert children_of(1) == [7, 8]

@@ -29,6 +29,7 @@ from transcoder.media import JOB
 from transcoder.media.errors import TooLong, TooManyPixels
 from transcoder.sandbox.landlock import landlock_version
 from transcoder.sandbox.limits import Limits
+from transcoder.sandbox.orphans import children_of
 from transcoder.sandbox.seccomp import has_seccomp
 from transcoder.sandbox.supervisor import run_job
 
@@ -52,14 +53,15 @@ def made(tmp_path: Path) -> Path:
 
 def child() -> int:
     """Return the id of the decoding process, the only one of its kind below this process."""
-    lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    children = " ".join(it.read_text() for it in lists).split()
-    [process] = [
-        it
-        for it in children
-        if b"transcoder.sandbox.child" in Path(f"/proc/{it}/cmdline").read_bytes()
-    ]
-    return int(process)
+    [process] = [it for it in children_of(os.getpid()) if b"sandbox.child" in command_of(it)]
+    return process
+
+
+def command_of(process: int) -> bytes:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+        return b""
 
 
 def is_gone(path: Path) -> bool:
@@ -169,11 +171,10 @@ def test_a_worker_that_is_killed_takes_the_process_with_it(video: Path, made: Pa
     ) as worker:
         assert worker.stdout
         assert worker.stdout.readline() == b"0\n"
-        lists = Path(f"/proc/{worker.pid}/task").glob("*/children")
-        [process] = " ".join(it.read_text() for it in lists).split()
-        descriptor = os.pidfd_open(int(process))
+        [process] = children_of(worker.pid)
+        descriptor = os.pidfd_open(process)
         worker.kill()
-    ended, _, _ = select.select([descriptor], [], [], 10)
+    ended, _, _ = select.select([descriptor], [], [], 30)
     os.close(descriptor)
     assert ended
 
