@@ -24,7 +24,7 @@ BROKEN: Status = (grpc.StatusCode.UNAVAILABLE, "Shutting down.")
 SURPRISE: Status = (grpc.StatusCode.INTERNAL, "Something went wrong.")
 
 CONTENT = b"moving pictures"
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60  # what converts has a low priority, and a busy machine little time for it
 
 
 @dataclass(frozen=True, slots=True)

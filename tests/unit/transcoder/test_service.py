@@ -148,9 +148,10 @@ async def test_it_stops_while_there_is_no_queue(server: Server, variables: dict[
     await server.stop()
     async with started(variables) as process:
         assert process.stderr
-        async for line in process.stderr:
-            if json.loads(line)["event"] == "queue.unreachable":
-                break
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for line in process.stderr:
+                if json.loads(line)["event"] == "queue.unreachable":
+                    break
         process.send_signal(signal.SIGTERM)
         exit_code, _ = await ended(process)
     assert exit_code == 0

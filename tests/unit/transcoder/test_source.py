@@ -67,7 +67,7 @@ def test_the_network_is_not_reached(tmp_path: Path, listener: socket.socket) -> 
             open_playlist(tmp_path, entry, options)
         with pytest.raises(BlockingIOError):
             listener.accept()
-    listener.settimeout(10)
+    listener.settimeout(30)
     with ThreadPoolExecutor() as threads:
         accepted = threads.submit(accept_and_close, listener)
         with pytest.raises(av.error.FFmpegError):  # since the answer is no video

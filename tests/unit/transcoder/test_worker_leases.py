@@ -35,7 +35,7 @@ async def test_heartbeats_say_how_far_the_work_is(
 async def test_without_progress_the_lease_is_renewed_all_the_same(
     queue: FakeQueue, child: Child, start: Start
 ) -> None:
-    queue.lease_seconds = 1
+    queue.lease_seconds = 3
     child.may_end.clear()
     queue.add("first")
     await start()
@@ -173,7 +173,7 @@ async def test_a_file_that_breaks_off_is_sent_again_from_its_start(
 async def test_a_file_that_can_never_be_published_is_given_up(
     queue: FakeQueue, start: Start, events: Events
 ) -> None:
-    queue.lease_seconds = 1
+    queue.lease_seconds = 3  # for all beats to be in time
     queue.fail("PublishRendition", *[SURPRISE] * 10_000)
     queue.add("first")
     await start()
