@@ -50,9 +50,9 @@ VARYING: Final = (
     (r"(localhost:|127\.0\.0\.1:|port |', )\d{5}\b", r"\g<1>3128"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "[a time]"),
     (r"in \d+ minutes", "in an hour"),
-    (r"\d+ seconds? ago", "seconds ago"),
+    (r"\d+ (second|minute)s? ago", "seconds ago"),
     # One closed socket, in the words of whoever notices first.
-    (r"(UNAVAILABLE: ipv4:127\.0\.0\.1:50051: ).*", r"\1Socket closed"),
+    (r"(UNAVAILABLE: ipv4:127\.0\.0\.1:\d+: ).*", r"\1Socket closed"),
     (r"ClientOSError: \[Errno (104|32)\].*", "ServerDisconnectedError: Server disconnected"),
     (r"\nerror:80000020:system library:\w+:Broken pipe.*", ""),
     (r"curl: \((55|56)\) (Recv|Send) failure: .*", "curl: (52) Empty reply from server"),

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.failures.failure import Failure, happen, look
-from tests.failures.lab import Lab
+from tests.failures.clients import Client, Said
+from tests.failures.failure import Failure, Seen, happen, look
+from tests.failures.lab import Case, Lab, Server
 from tests.failures.page import PAGE, page, records
 from tests.failures.record import FAILURES, GROUPS, this_system, words_of
 from tests.needs import is_ci, missing_programs
@@ -46,6 +47,21 @@ def test_nothing_is_wrong_with_the_honest_twin(tmp_path: Path) -> None:
     assert all(said.served for said in seen.clients.values()), seen.clients
     assert (seen.doctor, seen.loading) == ({}, "")
     assert set(events) - {"handshake.refused"} == {"server.listening"}
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "Socket closed",
+        "recvmsg:Connection reset by peer (104)",
+        "Delayed close due to in-progress write (Socket closed) (sendmsg: Broken pipe (32))",
+    ],
+)
+def test_a_closed_socket_is_one_whatever_grpc_says_of_it(end: str) -> None:
+    case = Case(Client(Path("lab/client")), Server("localhost:40001", "localhost:40002"))
+    said = Said(served=False, words=f"UNAVAILABLE: ipv4:127.0.0.1:40002: {end}")
+    words = words_of(FAILURES[0], Seen(case, {"gRPC": said}, {}, "", {}))
+    assert words.said["gRPC"] == "UNAVAILABLE: ipv4:127.0.0.1:3128: Socket closed"
 
 
 def test_the_page_has_every_group_and_nothing_else() -> None:
