@@ -3,15 +3,17 @@
     python -m tests.failures.careless_server FOLDER
 
 The services refuse to start with most of the files that the failures need: `load_identity` sees
-what is wrong. To show what clients say of such a server, this one skips that, and nothing else.
+what is wrong. To show what clients say of such a server, this one skips that. And it leaves open
+connections open, to show what the next call over one hears when its certificate has expired.
 """
 
 import asyncio
 import sys
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
-from mtls import Identity, IdentitySource, SpiffeId, add_mtls_port, authorize_calls
+from mtls import Identity, IdentitySource, SpiffeId, add_mtls_port, authorize_calls, http_listener
 from mtls.http_server import listening, protect
 from mtls.identity import CA_CERTIFICATE, KEY_PAIR
 from mtls.reporting.events import Reporter, configure_logging
@@ -68,6 +70,7 @@ async def serve(identity: Identity, reporter: Reporter) -> None:
 
 if __name__ == "__main__":
     reporter = Reporter()
-    with reporter.reading_core_log("grpc"):
+    leaving_open = mock.patch.object(http_listener, "CHECK_SECONDS", 3600.0)
+    with leaving_open, reporter.reading_core_log("grpc"):
         configure_logging("json")
         asyncio.run(serve(careless_identity(Path(sys.argv[1])), reporter))

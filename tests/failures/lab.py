@@ -20,6 +20,7 @@ from tests.failures.clients import Client
 SERVER: Final = identity_named("gateway")  # its names: gateway, localhost
 CLIENT: Final = identity_named("client/uploader")
 _PACKAGES: Final = ("services", "protos/gen", "scripts", ".")
+_START_SECONDS: Final = 60
 _ANY_TIME: Final = dt.datetime.fromtimestamp(0, dt.UTC)
 
 
@@ -41,12 +42,17 @@ class Case:
     moment: dt.datetime = _ANY_TIME
 
 
+class TooLate(Exception):
+    """The moment of a case came before everything was done that comes before it."""
+
+
 @dataclass(frozen=True)
 class Lab:
-    """A folder for one failure."""
+    """A folder for one failure; `life` is what is left to a certificate that is to expire in it."""
 
     folder: Path
     authority: Authority = field(default_factory=lambda: Authority.create(IDENTITIES))
+    life: dt.timedelta = dt.timedelta(seconds=8)
 
     def client(self, issued: Issued | None = None, ca_pem: bytes = b"") -> Client:
         """Write a client's files; without arguments, those of the honest one."""
@@ -75,7 +81,7 @@ class Lab:
         try:
             ports = log.wait_for(
                 lambda event: event["event"] == "server.listening",
-                seconds=30,
+                seconds=_START_SECONDS,
                 while_true=lambda: process.poll() is None,
             )
             yield Server(f"localhost:{ports['http']}", f"localhost:{ports['grpc']}", log)

@@ -18,13 +18,13 @@ from pki.authority import Authority
 from pki.identity_folder import write_identity
 from tests.failures.clients import SERVED, Said, answer, ask_aiohttp, call_grpc, channel, context
 from tests.failures.failure import ANYONE, Failure, ask_all
-from tests.failures.lab import CLIENT, SERVER, Case, Lab, Server
+from tests.failures.lab import CLIENT, SERVER, Case, Lab, Server, TooLate
 from tests.failures.material import serves_below
 from tests.mtls.foreign_servers import openssl_server
 from tests.unit.doctor.material import HOUR, ISSUING, NOW, ROOT, Spec
 
-_LIFE: Final = dt.timedelta(seconds=8)
 _MARGIN_SECONDS: Final = 1.5  # certificates count in whole seconds
+_IDLE_SECONDS: Final = 300  # of an open connection, until its certificate has expired
 
 
 def _expired(authority: Spec) -> Spec:
@@ -40,22 +40,32 @@ async def _until(moment: dt.datetime) -> None:
 
 
 @contextmanager
+def _before(moment: dt.datetime) -> Iterator[None]:
+    """Raise `TooLate`, whatever came of the body, if it was not over before the moment."""
+    try:
+        yield
+    finally:
+        if _now() >= moment:
+            raise TooLate
+
+
+@contextmanager
 def _client_expires(lab: Lab) -> Iterator[Case]:
     with lab.server() as server:
-        issued = lab.authority.issue(CLIENT, not_after=_now() + _LIFE)
+        issued = lab.authority.issue(CLIENT, not_after=_now() + lab.life)
         yield Case(lab.client(issued), server, issued.certificate.not_valid_after_utc)
 
 
 @contextmanager
 def _server_expires(lab: Lab) -> Iterator[Case]:
-    issued = lab.authority.issue(SERVER, not_after=_now() + _LIFE)
+    issued = lab.authority.issue(SERVER, not_after=_now() + lab.life)
     with lab.server(issued) as server:
         yield Case(lab.client(), server, issued.certificate.not_valid_after_utc)
 
 
 @contextmanager
 def _server_is_renewed(lab: Lab) -> Iterator[Case]:
-    issued = lab.authority.issue(SERVER, not_after=_now() + _LIFE)
+    issued = lab.authority.issue(SERVER, not_after=_now() + lab.life)
     with lab.server(issued) as server:
         write_identity(lab.folder / "server", lab.authority.issue(SERVER), lab.authority.ca_pem)
         yield Case(lab.client(), server, issued.certificate.not_valid_after_utc)
@@ -64,7 +74,10 @@ def _server_is_renewed(lab: Lab) -> Iterator[Case]:
 async def _before_and_after(case: Case) -> Mapping[str, Said]:
     """Connect, wait until the certificate has expired, and call again over both connections."""
     async with (
-        aiohttp.ClientSession() as session,
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(keepalive_timeout=_IDLE_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=case.client.patience),
+        ) as session,
         channel(case.client, case.server.grpc) as open_channel,
     ):
         tls = context(case.client)
@@ -74,7 +87,8 @@ async def _before_and_after(case: Case) -> Mapping[str, Said]:
                 over_http = answer(f"HTTP {response.status}", await response.text())
             return {"open HTTP": over_http, "open gRPC": await call_grpc(open_channel)}
 
-        assert all(said.served for said in (await call()).values())
+        with _before(case.moment):
+            assert all(said.served for said in (await call()).values())
         await _until(case.moment)
         return {**await call(), **await ask_all(case)}
 
@@ -87,12 +101,13 @@ async def _after(case: Case) -> Mapping[str, Said]:
 @contextmanager
 def _not_yet(lab: Lab) -> Iterator[Case]:
     with lab.server() as server:
-        issued = lab.authority.issue(CLIENT, not_before=_now() + _LIFE)
+        issued = lab.authority.issue(CLIENT, not_before=_now() + lab.life)
         yield Case(lab.client(issued), server, issued.certificate.not_valid_before_utc)
 
 
 async def _now_and_later(case: Case) -> Mapping[str, Said]:
-    soon = await ask_all(case)
+    with _before(case.moment):
+        soon = await ask_all(case)
     await _until(case.moment)
     later = await ask_all(case)
     assert all(said.served for said in later.values()), later
@@ -103,7 +118,7 @@ async def _now_and_later(case: Case) -> Mapping[str, Said]:
 def _resumes(lab: Lab) -> Iterator[Case]:
     """Serve as openssl does by default: with tickets, by which a session can be resumed."""
     pair = lab.server_file()
-    mine = lab.authority.issue(CLIENT, not_after=_now() + _LIFE)
+    mine = lab.authority.issue(CLIENT, not_after=_now() + lab.life)
     client = lab.client(mine)
     trusted = ("-CAfile", client.path(client.ca), "-cert_chain", str(pair))
     with openssl_server(pair, "-Verify", "2", "-verify_return_error", *trusted) as address:
@@ -113,7 +128,8 @@ def _resumes(lab: Lab) -> Iterator[Case]:
 
 async def _resume(case: Case) -> Mapping[str, Said]:
     tls = context(case.client)
-    session = await asyncio.to_thread(_session, tls, case.server.http, None)
+    with _before(case.moment):
+        session = await asyncio.to_thread(_session, tls, case.server.http, None)
     await _until(case.moment)
     resumed = await asyncio.to_thread(_session, tls, case.server.http, session)
     assert resumed
@@ -132,7 +148,7 @@ def _session(
     """
     host, _, port = address.rpartition(":")
     with (
-        socket.create_connection((host, int(port)), 10) as plain,
+        socket.create_connection((host, int(port)), 30) as plain,
         tls.wrap_socket(plain, server_hostname=host, session=session) as secure,
     ):
         assert secure.session_reused == bool(session)
