@@ -17,14 +17,14 @@ import grpc.aio
 
 from pki.layout import CHAIN, PRIVATE_KEY, ROOT_CERTIFICATE
 
-_SECONDS: Final = 10
+_PATIENCE: Final = 60  # seconds, on a busy machine
 _OPENSSL_LINES: Final = 2
 _REQUEST: Final = b"GET /videos HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
 @dataclass(frozen=True)
 class Client:
-    """The files that a client is told to use, and how it speaks."""
+    """The files that a client is told to use, how it speaks, and how long it waits (seconds)."""
 
     folder: Path
     ca: str = ROOT_CERTIFICATE.name
@@ -32,6 +32,7 @@ class Client:
     key: str = PRIVATE_KEY.name
     speaks_tls: bool = True
     only_tls_1_2: bool = False
+    patience: int = _PATIENCE
 
     def path(self, name: str) -> str:
         """Return the path of one of its files."""
@@ -51,7 +52,7 @@ SERVED: Final = Said(served=True, words="is served")
 
 async def ask_aiohttp(client: Client, http: str, _: str) -> Said:
     """As strict as services/mtls: TLS 1.3, RFC 5280 to the letter, no common names."""
-    timeout = aiohttp.ClientTimeout(total=_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=client.patience)
     try:
         tls = context(client) if client.speaks_tls else False
         scheme = "https" if client.speaks_tls else "http"
@@ -96,16 +97,16 @@ async def ask_grpc(client: Client, _: str, address: str) -> Said:
     except OSError as error:  # gRPC takes bytes; to read them is left to us
         return Said(served=False, words=f"{type(error).__name__}: {error}")
     async with opened:
-        return await call_grpc(opened)
+        return await call_grpc(opened, client.patience)
 
 
-async def call_grpc(opened: grpc.aio.Channel) -> Said:
+async def call_grpc(opened: grpc.aio.Channel, patience: int = _PATIENCE) -> Said:
     """Call grpc.health.v1.Health/Check, whose request is empty."""
     call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = opened.unary_unary(
         "/grpc.health.v1.Health/Check"
     )
     try:
-        await call(b"", timeout=_SECONDS)
+        await call(b"", timeout=patience)
     except grpc.aio.AioRpcError as error:
         return Said(served=False, words=f"{error.code().name}: {error.details()}")
     return SERVED
@@ -126,7 +127,7 @@ def channel(client: Client, address: str) -> grpc.aio.Channel:
 async def ask_curl(client: Client, http: str, _: str) -> Said:
     """curl, with OpenSSL."""
     scheme = "https" if client.speaks_tls else "http"
-    command = ["curl", "--silent", "--show-error", "--max-time", str(_SECONDS)]
+    command = ["curl", "--silent", "--show-error", "--max-time", str(client.patience)]
     command += ["--write-out", "\nHTTP %{http_code}", f"{scheme}://{http}/videos"]
     if client.speaks_tls:
         command += ["--cacert", client.ca]
@@ -183,7 +184,7 @@ async def _run(
         env={**os.environ, "CURL_HOME": "/nonexistent"},
         input=stdin,
         capture_output=True,
-        timeout=_SECONDS + 2,  # curl says so itself after those seconds
+        timeout=client.patience + 2,  # curl says so itself after those seconds
         check=False,
     )
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from tests.failures.failure import Failure
@@ -30,7 +31,7 @@ def _ports_exchanged(lab: Lab) -> Iterator[Case]:
 @contextmanager
 def _server_is_silent(lab: Lab) -> Iterator[Case]:
     with silent() as address:
-        yield Case(lab.client(), Server(address, address))
+        yield Case(replace(lab.client(), patience=10), Server(address, address))
 
 
 @contextmanager
