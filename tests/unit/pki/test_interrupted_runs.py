@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
 
@@ -24,9 +25,9 @@ from pki.rollover import progress, rotate
 from pki.rollover_state import Stage
 from pki.run import Options
 from pki.store import locked
+from tests.unit.pki.programs import SECONDS, ended
 from tests.unit.pki.verifiers import handshake
 
-TIMEOUT = 60  # seconds
 FILES = 6 + 6 * len(IDENTITIES)
 # What a first run renames: a file and its folder for the root's key, three and theirs for the CA,
 # the record, the lists, and for each identity five files and a copy. A fresh start moves two
@@ -122,7 +123,7 @@ def test_a_process_may_be_killed(tmp_path: Path, count: int, environment: dict[s
     killed = subprocess.run(
         [sys.executable, "-c", DIES_BEFORE_RENAME, str(count), "--folder", tmp_path],
         env=environment,
-        timeout=TIMEOUT,
+        timeout=SECONDS,
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL
@@ -234,16 +235,19 @@ def test_runs_at_once_take_turns_and_only_the_first_has_work(
 ) -> None:
     folder = tmp_path / "certs"
     folder.mkdir()
-    with locked(folder):
-        runs = [
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            for _ in range(3)
-        ]
-        for run in runs:
-            assert run.stderr is not None
-            assert "Another run holds" in run.stderr.readline()
-        assert list(folder.iterdir()) == []
-    outputs = [run.communicate(timeout=TIMEOUT)[0] for run in runs]
+    with ExitStack() as until_they_end:
+        with locked(folder):
+            runs = [
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                for _ in range(3)
+            ]
+            for run in runs:
+                until_they_end.enter_context(ended(run))
+            for run in runs:
+                assert run.stderr is not None
+                assert "Another run holds" in run.stderr.readline()
+            assert list(folder.iterdir()) == []
+        outputs = [run.communicate(timeout=SECONDS)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0, 0]
     assert sorted(output.startswith("ca: made") for output in outputs) == [False, False, True]
     assert sorted(output.startswith("Nothing to do") for output in outputs) == [False, True, True]
@@ -251,13 +255,14 @@ def test_runs_at_once_take_turns_and_only_the_first_has_work(
 
 
 def test_the_lock_of_a_killed_run_is_lifted(tmp_path: Path, environment: dict[str, str]) -> None:
-    with subprocess.Popen(
+    holder = subprocess.Popen(
         [sys.executable, "-c", HOLDS_THE_LOCK, tmp_path],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env=environment,
-    ) as holder:
+    )
+    with ended(holder):
         assert holder.stdout is not None
         assert holder.stdout.readline() == "locked\n"
         waited: list[bool] = []

@@ -21,9 +21,9 @@ from pki.ca_folder import load_authorities
 from pki.identity_folder import read_identity, renewal_due, write_identity
 from pki.renewer import longest_interval
 from pki.store import locked
+from tests.unit.pki.programs import SECONDS, ended
 
 GATEWAY = identity_named("gateway")
-TIMEOUT = 60  # seconds
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (.+)\n")
 
 
@@ -39,11 +39,8 @@ def renewer(certs: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    try:
+    with ended(process):
         yield process
-    finally:
-        process.kill()
-        process.communicate(timeout=TIMEOUT)
 
 
 def said(process: subprocess.Popen[str], *, error: bool = False) -> str:
@@ -52,14 +49,14 @@ def said(process: subprocess.Popen[str], *, error: bool = False) -> str:
     assert stream is not None
     line = stream.readline()
     match = LINE.fullmatch(line)
-    assert match, line
+    assert match, line or "it has ended, or said nothing for a minute"
     return match[1]
 
 
 def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int, str]:
     """Send a signal; return the exit code and what was said after it."""
     process.send_signal(number)
-    output, errors = process.communicate(timeout=TIMEOUT)
+    output, errors = process.communicate(timeout=SECONDS)
     assert errors == ""
     return process.returncode, output
 
