@@ -156,6 +156,7 @@ def test_a_certificate_without_a_spiffe_id_starts_no_service_of_ours(
     assert main(["check", str(folder)]) == 0
 
 
+_SECONDS: Final = 60
 KEYS: Final[dict[str, Key]] = {
     "RSA": rsa.generate_private_key(public_exponent=65537, key_size=2048),
     "P-256": ec.generate_private_key(ec.SECP256R1()),
@@ -195,9 +196,9 @@ def _serves_grpc(made: Made, client: Made) -> bool:
                 "/no.such.Service/Call", request_serializer=bytes, response_deserializer=bytes
             )
             with pytest.raises(grpc.RpcError) as refused:
-                call(b"", timeout=10)
+                call(b"", timeout=_SECONDS)
     finally:
-        server.stop(None)
+        assert server.stop(None).wait(_SECONDS)
     code = refused.value.code()
     assert code in {grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE}
     return bool(code is grpc.StatusCode.UNIMPLEMENTED)

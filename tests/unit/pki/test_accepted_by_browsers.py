@@ -12,15 +12,16 @@ from demo_identities import IDENTITIES
 from pki import authority as authority_module
 from pki.authority import Authority
 from tests.needs import require_program
+from tests.unit.pki.programs import SECONDS
 from tests.unit.pki.verifiers import (
     FOREIGN_NAMES,
-    SECONDS,
     HttpsServer,
     https_server,
     leaf_of_gateway,
 )
 
-# No look-ups of its own, so that all that it does is to open the page.
+# No look-ups of its own, so that all that it does is to open the page. And no question whether to
+# start in safe mode, after it has been ended a few times.
 QUIET_FIREFOX = """
 user_pref("app.normandy.enabled", false);
 user_pref("app.update.enabled", false);
@@ -29,6 +30,7 @@ user_pref("datareporting.policy.dataSubmissionEnabled", false);
 user_pref("network.captive-portal-service.enabled", false);
 user_pref("network.connectivity-service.enabled", false);
 user_pref("services.settings.server", "");
+user_pref("toolkit.startup.max_resumed_crashes", -1);
 user_pref("toolkit.telemetry.enabled", false);
 """
 
@@ -41,7 +43,7 @@ def trust(database: Path, ca_pem: bytes) -> None:
     root.write_bytes(ca_pem)
     store = f"sql:{database}"
     for arguments in (["-N", "--empty-password"], ["-A", "-n", "root", "-t", "C,,", "-i", root]):
-        subprocess.run(["certutil", "-d", store, *arguments], check=True, timeout=20)
+        subprocess.run(["certutil", "-d", store, *arguments], check=True, timeout=SECONDS)
 
 
 def chromium(folder: Path, ca_pem: bytes) -> list[str]:
@@ -82,7 +84,10 @@ def opened(command: list[str], folder: Path, server: HttpsServer) -> Iterator[No
         yield
     finally:
         process.terminate()
-        process.wait(SECONDS)
+        try:
+            process.wait(SECONDS)
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("browser", [chromium, firefox])

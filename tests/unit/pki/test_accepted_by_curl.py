@@ -9,6 +9,7 @@ from cryptography import x509
 from demo_identities import identity_named
 from pki.authority import Authority, KeyType
 from tests.needs import require_program
+from tests.unit.pki.programs import SECONDS
 from tests.unit.pki.verifiers import (
     FOREIGN_NAMES,
     HttpsServer,
@@ -29,7 +30,7 @@ def curl(folder: Path, server: HttpsServer, ca_pem: bytes, pair_pem: bytes) -> t
         ],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=SECONDS,
         check=False,
     )
     return ended.returncode, ended.stdout + ended.stderr

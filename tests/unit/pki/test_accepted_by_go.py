@@ -11,6 +11,7 @@ from demo_identities import IDENTITIES, identity_named
 from pki import authority as authority_module
 from pki.authority import Authority, Issued, KeyType
 from tests.needs import require_program
+from tests.unit.pki.programs import SECONDS
 from tests.unit.pki.verifiers import FOREIGN_NAMES, leaf_of_gateway
 
 SOURCE = Path(__file__).with_name("verifier.go")
@@ -35,7 +36,7 @@ def objection(
         [verifier, folder / "ca.crt", folder / "chain.crt", name, use],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=SECONDS,
         check=False,
     )
     assert ended.stderr == ""

@@ -11,10 +11,10 @@ from cryptography import x509
 
 from demo_identities import identity_named
 from pki.authority import Authority, Issued, KeyType
+from tests.unit.pki.programs import SECONDS
 from tests.unit.pki.verifiers import FOREIGN_NAMES, leaf_of_gateway
 
 QUEUE, GATEWAY = identity_named("video-queue"), identity_named("gateway")
-TIMEOUT = 20  # seconds
 
 
 @dataclass
@@ -47,14 +47,14 @@ def serving(issued: Issued, ca_pem: bytes) -> Iterator[Server]:
     try:
         yield running
     finally:
-        assert server.stop(grace=None).wait(TIMEOUT)
+        assert server.stop(grace=None).wait(SECONDS)
 
 
 def call(address: str, issued: Issued, ca_pem: bytes) -> bytes:
     credentials = grpc.ssl_channel_credentials(ca_pem, issued.key_pem, issued.chain_pem)
     with grpc.secure_channel(address, credentials) as channel:
         method: Callable[..., bytes] = channel.unary_unary("/test.Peer/WhoAmI")
-        return method(b"", timeout=TIMEOUT)
+        return method(b"", timeout=SECONDS)
 
 
 def test_accepts_both_sides(typed_authority: Authority, key_type: KeyType) -> None:

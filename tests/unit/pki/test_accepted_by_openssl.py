@@ -14,6 +14,7 @@ from pki.ca_folder import write_authority
 from pki.identities import CLIENT, SERVER, Identity
 from pki.identity_folder import write_identity
 from tests.needs import require_program
+from tests.unit.pki.programs import SECONDS
 from tests.unit.pki.verifiers import FOREIGN_NAMES, GATEWAY, leaf_of_gateway
 
 EMAIL = ExtendedKeyUsageOID.EMAIL_PROTECTION
@@ -36,7 +37,7 @@ def verify(
         ],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=SECONDS,
         check=False,
     )
 

@@ -17,6 +17,7 @@ from pki.authority import Authority
 from pki.ca_folder import load_authorities, load_root_key, write_authority
 from pki.errors import AuthorityUnusable
 from pki.pem import PrivateKey, certificate_pem, key_pem
+from tests.unit.pki.programs import SECONDS
 
 DAY = dt.timedelta(days=1)
 NOW = dt.datetime.now(dt.UTC) + DAY  # surely after the CA is made, which may be minutes from here
@@ -121,7 +122,7 @@ def test_a_password_is_to_be_removed(folder: Path, authority: Authority) -> None
     assert "--" not in told
     _, _, command = told.partition("Remove it: ")
     typed = command.replace("openssl pkey", "openssl pkey -passin pass:secret")
-    subprocess.run(["sh", "-c", typed], check=True, timeout=20)
+    subprocess.run(["sh", "-c", typed], check=True, timeout=SECONDS)
     assert load_authorities(folder, now=NOW)
     assert path.stat().st_mode & 0o777 == 0o600
 

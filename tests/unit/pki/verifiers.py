@@ -22,9 +22,9 @@ from pki.extensions import LEAF_KEY_USAGE
 from pki.pem import certificate_pem, key_pem
 from pki.signing import distinguished_name, sign_certificate
 from tests.needs import require_program
+from tests.unit.pki.programs import SECONDS
 
 GATEWAY: Final = identity_named("gateway")
-SECONDS: Final = 60  # in which a browser starts
 
 # Beside the gateway's own names. No verifier may take the leaf for any of its names then.
 FOREIGN_NAMES: Final[Mapping[str, x509.GeneralName]] = {
@@ -124,7 +124,7 @@ def openssl_says(folder: Path) -> str:
         ],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=SECONDS,
         check=False,
     )
     assert (ended.returncode == 0) == (not ended.stderr)
