@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import random
-import socket
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from typing import Any, Final
 import aiohttp
 
 from local_object_store import BUCKET, ObjectStore, local_object_store
+from local_ports import unused_port
 from local_postgresql import QUEUE, LocalPostgresql, local_postgresql
 from local_stack import Service, Stack
 from pki.identity_folder import write_identity
@@ -89,9 +89,11 @@ class Fleet:
 
     def __init__(self, stack: Stack, database: LocalPostgresql, files: ObjectStore) -> None:
         self.stack, self.database, self.files = stack, database, files
-        self._port = _port_of_all(QUEUES)
+        addresses = [f"127.0.0.{number + 1}" for number in range(QUEUES)]
+        self._port = unused_port(*addresses)
+        self._gateway_ports: list[int] = []
         hosts = stack.folder / "hosts"
-        lines = [f"127.0.0.{number + 1} {_NAME}\n" for number in range(QUEUES)]
+        lines = [f"{address} {_NAME}\n" for address in addresses]
         hosts.write_text("127.0.0.1 localhost\n" + "".join(lines))
         self._resolving = {
             "LD_PRELOAD": NSS_WRAPPER,
@@ -107,6 +109,7 @@ class Fleet:
         for number in range(QUEUES):
             self.queues.append(self._queue(number))
         for number in range(GATEWAYS):
+            self._gateway_ports.append(unused_port("127.0.0.1"))
             self.gateways.append(self._gateway(number))
         for number in range(WORKERS):
             self.workers.append(self._worker(number))
@@ -122,8 +125,8 @@ class Fleet:
             **_QUEUE_SETTINGS,
         )
 
-    def _gateway(self, number: int, listen: str = "127.0.0.1:0") -> Service:
-        queue = f"{_NAME}:{self._port}"
+    def _gateway(self, number: int) -> Service:
+        queue, listen = f"{_NAME}:{self._port}", f"127.0.0.1:{self._gateway_ports[number]}"
         return self.stack.start_gateway(queue, listen, f"gateway-{number}", **self._resolving)
 
     def _worker(self, number: int) -> Service:
@@ -149,9 +152,8 @@ class Fleet:
         """Kill a client of the queues, and start it again; return its kind."""
         victim = chance.randrange(GATEWAYS + WORKERS)
         if victim < GATEWAYS:
-            listen = f"127.0.0.1:{self.gateways[victim].address.rpartition(':')[2]}"
             self.gateways[victim].kill()
-            self.gateways[victim] = self._again(lambda: self._gateway(victim, listen))
+            self.gateways[victim] = self._again(lambda: self._gateway(victim))
             return "gateway"
         victim -= GATEWAYS
         self.workers[victim].kill()
@@ -308,18 +310,6 @@ def _read_logs(fleet: Fleet, figures: Figures) -> None:
                 figures.completed[event["video"]] += 1
             if event["event"] == "video.stored":
                 figures.queues_used[queue.name] += 1
-
-
-def _port_of_all(number: int) -> int:
-    """Return a port that is free at 127.0.0.1 and the addresses after it."""
-    while True:
-        with ExitStack() as sockets, suppress(OSError):
-            first = sockets.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            for other in range(1, number):
-                sockets.enter_context(socket.socket()).bind((f"127.0.0.{other + 1}", port))
-            return port
 
 
 def main() -> None:
