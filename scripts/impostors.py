@@ -24,7 +24,7 @@ from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1 import video_queue_pb2_grpc
 from videoqueue_client.sending import Chunk, send_file
 
-_TIMEOUT_SECONDS: Final = 10
+_TIMEOUT_SECONDS: Final = 30
 _BYTES: Final = b"not much of a video"
 
 

@@ -32,8 +32,9 @@ from pki.store import make_folder
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 _PYTHONPATH: Final = os.pathsep.join(str(ROOT / part) for part in ("services", "protos/gen"))
-_START_SECONDS: Final = 30
+_START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 30
+_LOG_SECONDS: Final = 30
 _POLL_SECONDS: Final = 0.02
 _STARTED: Final = frozenset({"server.listening", "worker.started"})
 
@@ -83,7 +84,7 @@ class EventLog:
         wanted: Callable[[Event], bool],
         *,
         since: int = 0,
-        seconds: float = 10,
+        seconds: float = _LOG_SECONDS,
         while_true: Callable[[], bool] = lambda: True,
     ) -> Event:
         """Return the first event that is wanted, or raise `StackError` with the end of the log."""

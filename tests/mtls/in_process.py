@@ -21,7 +21,7 @@ from pki.identity_folder import write_identity
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 LOOPS: Final[dict[str, Run]] = {"asyncio": asyncio.run, "uvloop": uvloop.run}
-_TIMEOUT_SECONDS: Final = 10
+TIMEOUT_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Attempt:
 
 def attempt(context: ssl.SSLContext, port: int) -> Attempt:
     """Connect, say something and read one byte."""
-    with socket.create_connection(("127.0.0.1", port), _TIMEOUT_SECONDS) as plain:
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS) as plain:
         host, own_port = plain.getsockname()
         text = ""
         try:

@@ -14,7 +14,7 @@ import aiohttp
 
 from local_stack import Service, Stack
 
-_SECONDS: Final = 30  # for one request
+_SECONDS: Final = 60  # for one request
 _BYTES: Final = 300_000
 _PAUSE_SECONDS: Final = 0.01
 

@@ -17,6 +17,7 @@ from videoqueue_api.v1 import video_queue_pb2 as api
 from videoqueue_api.v1.video_queue_pb2_grpc import VideoQueueStub
 
 WATCH_HEALTH: Final = "/grpc.health.v1.Health/Watch"
+_SECONDS: Final = 30
 _FOR_UPLOADER: Final = (("on-behalf-of", identity_named("client/uploader").uri),)
 
 
@@ -81,9 +82,12 @@ async def watching_health(channel: grpc.aio.Channel) -> Any:
     """Begin a call that does not end, and return it when it has begun."""
     stub: Any = health_pb2_grpc.HealthStub(channel)
     call = stub.Watch(health_pb2.HealthCheckRequest())
-    await call.read()
+    async with asyncio.timeout(_SECONDS):
+        await call.read()
     return call
 
 
 async def list_videos(channel: grpc.aio.Channel) -> None:
-    await VideoQueueStub(channel).ListVideos(api.ListVideosRequest(), metadata=_FOR_UPLOADER)
+    await VideoQueueStub(channel).ListVideos(
+        api.ListVideosRequest(), metadata=_FOR_UPLOADER, timeout=_SECONDS
+    )

@@ -15,7 +15,7 @@ from local_stack import Service, Stack
 
 Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
 METRICS: Final = "127.0.0.1:0"  # where a service under test is told to serve them
-_SECONDS: Final = 10
+_SECONDS: Final = 30
 
 
 def get_metrics(address: str, folder: Path, path: str = "/metrics") -> tuple[int, str]:

@@ -100,7 +100,7 @@ async def listed(stub: VideoQueueStub) -> list[api.Video]:
     videos: list[api.Video] = []
     token = ""
     while True:
-        page = await stub.ListVideos(api.ListVideosRequest(page_token=token))
+        page = await stub.ListVideos(api.ListVideosRequest(page_token=token), timeout=30)
         videos += page.videos
         if not (token := page.next_page_token):
             return videos
@@ -108,7 +108,7 @@ async def listed(stub: VideoQueueStub) -> list[api.Video]:
 
 async def downloaded_sha256(stub: VideoQueueStub, video_id: str) -> bytes:
     sha256 = hashlib.sha256()
-    async for message in stub.Download(api.DownloadRequest(id=video_id)):
+    async for message in stub.Download(api.DownloadRequest(id=video_id), timeout=30):
         sha256.update(message.chunk)
     return sha256.digest()
 

@@ -29,6 +29,7 @@ def test_the_demo_ends_well_and_shows_every_impostor_at_both_servers() -> None:
         capture_output=True,
         text=True,
         check=False,
+        timeout=240,
     )
     assert demo.returncode == 0, demo.stdout + demo.stderr
     assert demo.stderr == ""

@@ -71,7 +71,7 @@ def test_openssl_that_requires_a_certificate(
     with openssl_server(certificate, *options, "-cert_chain", str(certificate)) as address:
         good = connect(address, "--http", "--identity", identity(CLIENT_LEAF))
         expired = connect(address, "--http", "--identity", identity(EXPIRED))
-        purpose = connect(address, "--identity", identity(SERVER_LEAF))
+        purpose = connect(address, "--http", "--identity", identity(SERVER_LEAF))
     assert (good.code, good.failed) == (0, [])
     assert results(good, *MUTUAL, "call.answered") == ["ok"] * 5
     assert "CN=root" in good.detail("client.authorities")

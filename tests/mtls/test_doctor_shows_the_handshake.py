@@ -111,14 +111,14 @@ def test_shows_tls_1_3_with_the_grpc_server(running: Running) -> None:
 def test_shows_who_has_nothing_to_show(running: Running) -> None:
     stack, queue, gateway = running
     authority = stack.certs / "probe/ca-certificate.crt"
-    code, shown = handshake(gateway.address, "--ca", authority)
+    code, shown = handshake(gateway.address, "--ca", authority, "--http")
     assert code == 1
     assert messages(shown)[-1] == (6, "received", "Alert")
     assert fields(shown, 6, "Alert")["says"] == "certificate_required (fatal)"
     assert fields(shown, 4, "Certificate")["certificates"] == "none: we have none to send"
     assert outcomes(shown)[3] == "asked, and we have none to send"
 
-    code, shown = handshake(queue.address, "--ca", authority)
+    code, shown = handshake(queue.address, "--ca", authority, "--grpc")
     assert code == 1
     assert messages(shown)[-1] == (4, "sent", "Finished")
     assert "without an alert" in outcomes(shown)[5]
@@ -190,7 +190,9 @@ def test_shows_both_versions_with_openssl(
     server, client, expired = folders
     with openssl_server(server / "key-pair.pem", *require(server)) as address:
         code, shown = handshake(address, "--identity", client, "--http", "--tls", version)
-        refused_code, refused = handshake(address, "--identity", expired, "--tls", version)
+        refused_code, refused = handshake(
+            address, "--identity", expired, "--http", "--tls", version
+        )
     assert code == 0
     # OpenSSL 3.5 asks for ours compressed (RFC 8879), and what is in it is shown all the same.
     said = [(step, side, name.removeprefix("Compressed")) for step, side, name in messages(shown)]

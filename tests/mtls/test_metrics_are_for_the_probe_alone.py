@@ -71,7 +71,7 @@ def test_the_handshake_refuses_who_has_no_certificate(stack: Stack, service: Ser
     host, _, port = metrics_address(service).partition(":")
     context = ssl.create_default_context(cadata=stack.authority.ca_pem.decode("ascii"))
     with (
-        socket.create_connection((host, int(port)), 10) as plain,
+        socket.create_connection((host, int(port)), 30) as plain,
         context.wrap_socket(plain, server_hostname=host) as connection,
         pytest.raises(ssl.SSLError, match="CERTIFICATE_REQUIRED"),
     ):
@@ -84,7 +84,7 @@ def test_the_handshake_refuses_who_has_no_certificate(stack: Stack, service: Ser
 
 def test_a_client_that_says_nothing_is_in_nobodys_way(stack: Stack, service: Service) -> None:
     host, _, port = metrics_address(service).partition(":")
-    with socket.create_connection((host, int(port)), 10):
+    with socket.create_connection((host, int(port)), 30):
         assert scrape(stack, service)
 
 

@@ -127,8 +127,9 @@ async def test_the_old_channel_is_closed_when_its_last_call_has_ended(peers: Pee
     async with mtls_channel(peers.address, source) as channel:
         old, call = await move_with_a_call_under_way(peers, source, channel)
         await call.done_writing()
-        await call.read()
-        await asyncio.gather(*channel._draining)  # type: ignore[attr-defined]  # noqa: SLF001
+        async with asyncio.timeout(30):
+            await call.read()
+            await asyncio.gather(*channel._draining)  # type: ignore[attr-defined]  # noqa: SLF001
         assert old.get_state() is grpc.ChannelConnectivity.SHUTDOWN
 
 
