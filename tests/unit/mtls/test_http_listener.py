@@ -115,7 +115,7 @@ def close_outdated(*connections: Any, revoked: Peer | None = None) -> Closed:
     ],
 )
 def test_is_closed_with_a_reason(connection: Connection, reason: str) -> None:
-    twins = Connection(peer(GATEWAY), age=AGE - 1), Connection(None, age=AGE - 1)
+    twins = Connection(peer(GATEWAY), age=AGE / 2), Connection(None, age=AGE / 2)
     observer = close_outdated(connection, *twins, revoked=peer(GATEWAY, serial=13))
     assert observer.closed == [f"test {reason} 192.0.2.1:5"]
     assert connection.aborted
@@ -146,7 +146,7 @@ def test_one_that_asyncio_has_closed_twice_knows_nothing_and_keeps_no_other_open
     assert observer.failures == []
 
 
-@pytest.mark.parametrize(("age", "is_last"), [(AGE - 1, False), (AGE + 1, True)])
+@pytest.mark.parametrize(("age", "is_last"), [(AGE / 2, False), (AGE + 1, True)])
 async def test_the_response_on_an_old_connection_is_its_last(age: float, is_last: bool) -> None:  # noqa: FBT001
     connection: Any = Connection(peer(GATEWAY), age)
     app = web.Application()
