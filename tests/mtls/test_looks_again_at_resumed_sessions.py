@@ -5,6 +5,7 @@ gateway hands out no tickets, so there is none to resume. gRPC's C-core does, an
 not to: its sessions are resumed, and each call is checked by the certificate of the first session.
 """
 
+import asyncio
 import datetime as dt
 import socket
 import ssl
@@ -34,6 +35,7 @@ from pki.identity_folder import write_identity
 
 GATEWAY = identity_named("gateway")
 CALL = "/my.v1.Service/Call"
+LIFE = dt.timedelta(seconds=6)  # time enough for two calls, on a busy machine too
 
 _new_cache: Any = partial(session_cache.ssl_session_cache_lru, 8)
 
@@ -85,7 +87,7 @@ class Client:
         address = f"localhost:{self.server.port}"
         async with grpc.aio.secure_channel(address, credentials, options) as channel:
             method: Any = channel.unary_unary(CALL)
-            await method(b"", timeout=10)
+            await method(b"", timeout=30)
 
 
 @pytest.fixture
@@ -114,19 +116,15 @@ async def refused(client: Client) -> grpc.StatusCode:
 
 
 async def test_a_certificate_that_has_expired_does_not(server: Server) -> None:
-    end = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=2)
+    end = dt.datetime.now(dt.UTC) + LIFE
     client = Client(server, server.authority.issue(GATEWAY, not_after=end))
-
-    async def call_past_the_end() -> None:
-        while dt.datetime.now(dt.UTC) < end + dt.timedelta(seconds=30):
-            await client.call()
-
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await call_past_the_end()
-    assert (
-        refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
-    )  # by the authorizer: TLS let it in
-    assert all(server.resumed[1:])
+    await client.call()
+    await client.call()
+    while dt.datetime.now(dt.UTC) <= end:  # noqa: ASYNC110  the clock tells nobody
+        await asyncio.sleep(0.1)
+    code = await refused(client)
+    assert code is grpc.StatusCode.UNAUTHENTICATED  # by the authorizer: TLS let it in
+    assert server.resumed == [False, True]
 
 
 async def test_a_revoked_certificate_does_not(server: Server) -> None:
@@ -165,7 +163,7 @@ def connect(
     """
     host, _, port = gateway.address.rpartition(":")
     with (
-        socket.create_connection((host, int(port)), 10) as plain,
+        socket.create_connection((host, int(port)), 30) as plain,
         context.wrap_socket(plain, server_hostname=host, session=session) as connection,
     ):
         connection.sendall(b"GET /videos HTTP/1.1\r\nHost: gateway\r\n\r\n")
