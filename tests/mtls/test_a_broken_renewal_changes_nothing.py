@@ -13,6 +13,7 @@ from pki.authority import Authority
 from pki.bootstrap import bootstrap
 from pki.layout import KEY_PAIR, REVOKED, ROOT_CERTIFICATE
 from pki.run import Options
+from pki.store import write_atomically
 from tests.mtls.load import steady_load
 from tests.mtls.rotating import Rotating, serial_of
 
@@ -21,38 +22,40 @@ HOUR = dt.timedelta(hours=1)
 Spoil = Callable[[Path, Authority, str], object]
 
 
+def write_pair(folder: Path, content: bytes, mode: int = KEY_PAIR.mode) -> None:
+    """Write it in one step: a service that reads in between would see something else."""
+    write_atomically(folder / KEY_PAIR.name, content, mode)
+
+
 def half_written(folder: Path, authority: Authority, name: str) -> None:
     pair = authority.issue(identity_named(name)).key_pair_pem
-    (folder / KEY_PAIR.name).write_bytes(pair[: len(pair) // 2])
+    write_pair(folder, pair[: len(pair) // 2])
 
 
 def mismatched(folder: Path, authority: Authority, name: str) -> None:
     one, other = (authority.issue(identity_named(name)) for _ in range(2))
-    (folder / KEY_PAIR.name).write_bytes(one.key_pem + other.chain_pem)
+    write_pair(folder, one.key_pem + other.chain_pem)
 
 
 def expired(folder: Path, authority: Authority, name: str) -> None:
     now = dt.datetime.now(dt.UTC)
     issued = authority.issue(identity_named(name), not_before=now - 2 * HOUR, not_after=now - HOUR)
-    (folder / KEY_PAIR.name).write_bytes(issued.key_pair_pem)
+    write_pair(folder, issued.key_pair_pem)
 
 
 def open_to_all(folder: Path, authority: Authority, name: str) -> None:
-    (folder / KEY_PAIR.name).write_bytes(authority.issue(identity_named(name)).key_pair_pem)
-    (folder / KEY_PAIR.name).chmod(0o644)
+    write_pair(folder, authority.issue(identity_named(name)).key_pair_pem, mode=0o644)
 
 
 def somebody_else(folder: Path, authority: Authority, _name: str) -> None:
     issued = authority.issue(
         identity_named("gateway"), uris=["spiffe://video-demo.test/somebody-else"]
     )
-    (folder / KEY_PAIR.name).write_bytes(issued.key_pair_pem)
+    write_pair(folder, issued.key_pair_pem)
 
 
 def of_another_ca(folder: Path, _authority: Authority, name: str) -> None:
-    (folder / KEY_PAIR.name).write_bytes(
-        Authority.create(IDENTITIES).issue(identity_named(name)).key_pair_pem
-    )
+    write_pair(folder, Authority.create(IDENTITIES).issue(identity_named(name)).key_pair_pem)
 
 
 def gone(folder: Path, _authority: Authority, _name: str) -> None:
@@ -65,7 +68,7 @@ def lists_gone(folder: Path, _authority: Authority, _name: str) -> None:
 
 def lists_out_of_date(folder: Path, authority: Authority, _name: str) -> None:
     stale = authority.crl(next_update=dt.datetime.now(dt.UTC) - HOUR)
-    (folder / REVOKED.name).write_bytes(stale)
+    write_atomically(folder / REVOKED.name, stale, REVOKED.mode)
 
 
 @pytest.mark.parametrize("name", ["video-queue", "gateway", "transcoder"])
