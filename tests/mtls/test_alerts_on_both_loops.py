@@ -26,7 +26,16 @@ from mtls.reporting.presented import Presented
 import pytest
 from structlog.testing import capture_logs
 
-from tests.mtls.in_process import LOOPS, Attempt, Echo, Parties, Run, attempt, make_parties
+from tests.mtls.in_process import (
+    LOOPS,
+    TIMEOUT_SECONDS,
+    Attempt,
+    Echo,
+    Parties,
+    Run,
+    attempt,
+    make_parties,
+)
 from tests.mtls.servers import ALERTS
 
 REFUSALS: Final = 50
@@ -109,18 +118,19 @@ def test_each_refusal_sends_its_alert_and_is_reported_once(
 
 def test_a_handshake_that_takes_too_long_is_reported_once(parties: Parties, run: Run) -> None:
     """One that was refused before, and whose client then stays silent, was reported for that."""
-    observer, limits = Refusals(), ConnectionLimits(handshake_seconds=0.2)
+    observer = Refusals()
 
     def stay(port: int, first_bytes: bytes) -> None:
-        with socket.create_connection(("127.0.0.1", port), 10) as client:
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS) as client:
             client.sendall(first_bytes)
             while client.recv(4096):  # until the server closes
                 pass
 
     async def wait() -> None:
         source = IdentitySource(parties.identity, observer)
-        async with accepting(Echo, "127.0.0.1:0", source, limits) as address:
-            for first_bytes in (b"", old_hello()):
+        for first_bytes, seconds in ((b"", 0.2), (old_hello(), TIMEOUT_SECONDS)):
+            limits = ConnectionLimits(handshake_seconds=seconds)
+            async with accepting(Echo, "127.0.0.1:0", source, limits) as address:
                 await asyncio.to_thread(stay, address.port, first_bytes)
 
     run(wait())
@@ -132,7 +142,7 @@ class RawClient:
     """A client that can send any bytes, and hears when the server ends its half."""
 
     def __init__(self, context: ssl.SSLContext, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), 10)
+        self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
 
