@@ -95,6 +95,7 @@ class Times:
 class Survival:
     """What the flood did, and how the honest client and the server were before, during and after.
 
+    `seconds` are those from its begin until the server had recovered: the log is of that time.
     Memory is in MiB: before, at most, and after; so are the sockets.
     """
 
@@ -132,20 +133,21 @@ def survive(
             flooded.call(honest)
             memory.append(resident_mib(service))
             open_sockets.append(sockets(service))
-        made, took = attack.result(), time.monotonic() - started
+        made = attack.result()
         left_open = _recover(service, honest, open_sockets[0])
         honest.anew()
         refused, dropped = refusal_flood.growth(service, counted, scrape(stack, service))
+        lines = Counter(event["event"] for event in service.log.events(since))
         return Survival(
             made,
-            took,
+            time.monotonic() - started,
             quiet,
             flooded,
             (memory[0], max(memory), resident_mib(service)),
             (open_sockets[0], max(open_sockets), left_open),
             refused,
             dropped,
-            Counter(event["event"] for event in service.log.events(since)),
+            lines,
         )
 
 

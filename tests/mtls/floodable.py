@@ -23,7 +23,7 @@ SMALL: Final[Mapping[str, str]] = {
 }
 _SECONDS: Final = 0.8
 _QUIET_CALLS: Final = 5
-_LINES_A_SECOND: Final = 10  # of each kind: mtls.reporting.log_rate_limiter
+LINES_A_SECOND: Final = 10  # of each kind: mtls.reporting.log_rate_limiter
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Floodable:
         open_before, _, open_after = result.sockets
         assert open_after <= open_before
         for event, lines in result.lines.items():
-            assert lines <= _LINES_A_SECOND * (result.seconds + 2), event
+            assert lines <= LINES_A_SECOND * (result.seconds + 2), event
         return result
 
 
