@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from mtls import Role, watch_identity
+from mtls.identity import IdentityError, load_identity
+from mtls.identity_source import IdentitySource
 
 import aiohttp
 
@@ -21,19 +23,33 @@ _PAUSE_SECONDS: Final = 0.01
 
 @dataclass
 class Load:
-    """What has become of the requests so far."""
+    """What has become of the requests so far, and the identity that they are made with."""
 
+    source: IdentitySource
     done: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def more(self, count: int = 1) -> None:
-        """Return when so many more requests of each kind have been done, or one has failed."""
+        """Return when so many more requests of each kind have been done, or one has failed.
+
+        They are made with what is in the client's folder now.
+        """
+        async with asyncio.timeout(_SECONDS):
+            while not self._has_taken_over():  # noqa: ASYNC110  `news` is of requests
+                await asyncio.sleep(_PAUSE_SECONDS)
         goal = self.done.copy()
         for kind in _KINDS:
             while not self.failed and self.done[kind] < goal[kind] + count:
                 self.news.clear()
                 await self.news.wait()
+
+    def _has_taken_over(self) -> bool:
+        current = self.source.current
+        try:
+            return load_identity(current.folder, roles=frozenset({Role.CLIENT})) == current
+        except IdentityError:  # it is being written
+            return False
 
 
 @asynccontextmanager
@@ -43,13 +59,13 @@ async def steady_load(stack: Stack, gateway: Service, *, lists: bool = True) -> 
     The client takes over new certificates as the services do. It repeats nothing. `lists` says
     that its folder has revocation lists.
     """
-    load = Load()
     async with AsyncExitStack() as opened:
         source = await opened.enter_async_context(
             watch_identity(
                 stack.certs / "client/uploader", Role.CLIENT, require_revocation_lists=lists
             )
         )
+        load = Load(source)
         session = await opened.enter_async_context(
             aiohttp.ClientSession(
                 f"https://{gateway.address}",
