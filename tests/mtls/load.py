@@ -37,7 +37,7 @@ class Load:
         """
         async with asyncio.timeout(_SECONDS):
             while not self._has_taken_over():  # noqa: ASYNC110  `news` is of requests
-                await asyncio.sleep(_PAUSE_SECONDS)
+                await asyncio.sleep(0.05)
         goal = self.done.copy()
         for kind in _KINDS:
             while not self.failed and self.done[kind] < goal[kind] + count:
