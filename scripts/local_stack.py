@@ -35,6 +35,8 @@ _PYTHONPATH: Final = os.pathsep.join(str(ROOT / part) for part in ("services", "
 _START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 30
 _LOG_SECONDS: Final = 30
+# Of a client: the gateway says something every few seconds, if only that a video is not done yet.
+_PATIENCE: Final = aiohttp.ClientTimeout(total=240, sock_read=60)
 _POLL_SECONDS: Final = 0.02
 _STARTED: Final = frozenset({"server.listening", "worker.started"})
 
@@ -230,7 +232,9 @@ class Stack:
         """Return a session with the gateway as the identity `name`."""
         identity = load_identity(self.certs / name, roles=frozenset({Role.CLIENT}))
         connector = aiohttp.TCPConnector(ssl=client_context(identity))
-        return aiohttp.ClientSession(f"https://{gateway.address}", connector=connector)
+        return aiohttp.ClientSession(
+            f"https://{gateway.address}", connector=connector, timeout=_PATIENCE
+        )
 
     def _start_service(self, name: str, module: str, **variables: str) -> Service:
         return self._start(
