@@ -28,7 +28,7 @@ from console.sight import GATEWAY, QUEUE, certificate_json
 from console.status import now
 from doctor.codes import alert_named
 
-_LOG_SECONDS: Final = 3.0  # gRPC's library tells of a refusal by a pipe, a moment later
+_LOG_SECONDS: Final = 10.0  # gRPC's library tells of a refusal by a pipe, a moment later
 _POLL_SECONDS: Final = 0.03
 _WAIT_SECONDS: Final = 10.0  # for what another window does to end
 

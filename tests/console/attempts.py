@@ -11,8 +11,10 @@ from urllib.error import HTTPError
 from urllib.request import HTTPCookieProcessor, OpenerDirector, Request, build_opener
 
 from local_stack import Service, Stack, opening
+from tests.console.system import start_console
 
 SERVERS: Final = ("gateway", "video-queue")
+_SECONDS: Final = 60  # longer than the console waits
 REFUSED, DENIED, ACCEPTED = "refused", "denied", "accepted"
 
 # For each kind of client: how it ends, and the server's reason, at the gateway and at the queue.
@@ -59,7 +61,7 @@ class Console:
 
     def get(self, path: str) -> Any:
         """Return the JSON of an answer."""
-        with self.opener.open(self.url + path, timeout=30) as response:
+        with self.opener.open(self.url + path, timeout=_SECONDS) as response:
             return json.load(response)
 
     def post(self, path: str, content: Mapping[str, object]) -> tuple[int, Any]:
@@ -67,7 +69,7 @@ class Console:
         headers = {"Origin": self.url, "Content-Type": "application/json"}
         request = Request(self.url + path, json.dumps(content).encode(), headers)  # noqa: S310  http
         try:
-            with self.opener.open(request, timeout=30) as response:
+            with self.opener.open(request, timeout=_SECONDS) as response:
                 return response.status, json.load(response)
         except HTTPError as error:
             with error:
@@ -88,9 +90,9 @@ def running_console(folder: Path) -> Iterator[Console]:
     with (
         stack.start_queue(LOG_LEVEL="debug") as queue,
         stack.start_gateway(queue.address, LOG_LEVEL="debug") as gateway,
-        stack.start_console(gateway.address, queue.address) as service,
+        start_console(stack, gateway, queue) as service,
     ):
         address = opening(service)
         opener = build_opener(HTTPCookieProcessor(CookieJar()))
-        opener.open(address, timeout=30).close()
+        opener.open(address, timeout=_SECONDS).close()
         yield Console(stack, queue, gateway, service, address, opener)

@@ -90,8 +90,8 @@ async def running_firefox(folder: Path) -> AsyncIterator[Firefox]:
     try:
         assert process.stderr
         async with asyncio.timeout(_SECONDS):
-            while not (found := _LISTENING.search(await process.stderr.readline())):
-                assert process.returncode is None
+            while not (found := _LISTENING.search(line := await process.stderr.readline())):
+                assert line, "Firefox has ended"
         draining = asyncio.create_task(process.stderr.read())
         async with (
             aiohttp.ClientSession() as session,
@@ -106,6 +106,11 @@ async def running_firefox(folder: Path) -> AsyncIterator[Firefox]:
     finally:
         if process.returncode is None:
             process.terminate()
-        await process.wait()
+        try:
+            async with asyncio.timeout(_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
         if draining:
             await draining

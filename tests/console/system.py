@@ -1,6 +1,7 @@
 """The services as local processes, with the console; each can be ended, and started again."""
 
 import http.client
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 import bootstrap_certs
 from local_stack import Service, Stack, opening, running_stack
 
-_SECONDS: Final = 30
+_SECONDS: Final = 60  # longer than the console waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class System:
     def start_console_again(self) -> None:
         """Start the console at the port at which it was."""
         listen = f"127.0.0.1:{self.port}"
-        self.console = self.stack.start_console(self.gateway.address, self.queue.address, listen)
+        self.console = start_console(self.stack, self.gateway, self.queue, listen)
         self.ending.callback(self.console.stop)
 
     def change_certificates(self, *arguments: str) -> str:
@@ -119,13 +120,30 @@ class System:
         return answer.cookies[0].partition(";")[0]
 
 
+def start_console(
+    stack: Stack, gateway: Service, queue: Service, listen: str = "127.0.0.1:0"
+) -> Service:
+    """Start a console that waits so long for an answer that none is late on a busy machine."""
+    return stack.start_console(gateway.address, queue.address, listen, CONSOLE_CALL_SECONDS="30")
+
+
+@contextmanager
+def paused(service: Service) -> Iterator[None]:
+    """Let a service do nothing while the body runs."""
+    service.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        service.process.send_signal(signal.SIGCONT)
+
+
 @contextmanager
 def running_system(folder: Path) -> Iterator[System]:
     """Start everything, and end what is running then."""
     with (
         running_stack(folder, impostors=True) as (stack, queue, gateway),
         stack.start_transcoder(queue.address) as transcoder,
-        stack.start_console(gateway.address, queue.address) as console,
+        start_console(stack, gateway, queue) as console,
         ExitStack() as ending,
     ):
         yield System(stack, queue, gateway, transcoder, console, ending)

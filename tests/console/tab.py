@@ -8,7 +8,7 @@ from typing import Any, Final
 from playwright.sync_api import Browser, ConsoleMessage, Page
 from playwright.sync_api import Error as PlaywrightError
 
-MILLISECONDS: Final = 20_000
+MILLISECONDS: Final = 40_000
 # Chromium breaks off what is under way when an interface of the machine comes or goes, as with each
 # container that other tests start.
 _NETWORK_CHANGED: Final = "ERR_NETWORK_CHANGED"
@@ -25,6 +25,7 @@ class Tab:
     def go(self, *segments: str) -> None:
         """Go to a view by its address, and wait until it has drawn its heading."""
         self.page.evaluate("address => { location.hash = address }", "#/" + "/".join(segments))
+        self.page.wait_for_selector(f"#nav a[aria-current][data-path='{segments[0]}']")
         self.page.wait_for_selector("main h1")
 
     def forget_errors(self) -> None:
@@ -60,8 +61,8 @@ def _load(page: Page, url: str) -> None:
 
 @contextmanager
 def opened_tab(browser: Browser, url: str, **options: Any) -> Iterator[Tab]:
-    """Open a window of its own at `url`, with its own cookies."""
-    context = browser.new_context(**options)
+    """Open a window of its own at `url`, with its own cookies; nothing moves in it."""
+    context = browser.new_context(reduced_motion="reduce", **options)
     context.set_default_timeout(MILLISECONDS)
     page = context.new_page()
     tab = Tab(page)

@@ -12,7 +12,7 @@ from tests.console.attempts import ACCEPTED, EXPECTED, SERVERS, Console, running
 from tests.console.tab import opened_tab
 
 WIDTHS = (360, 768, 1280)
-SECONDS = 30
+SECONDS = 60
 
 
 @pytest.fixture(scope="module")

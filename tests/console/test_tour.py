@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = ROOT / "docs/console.md"
 STEP: Final = re.compile(r"^\d+\. \*\*(.+?)\*\*: ", re.MULTILINE)
 PICTURE: Final = re.compile(r"pictures/console-[\w-]+\.webp")
-PLAYABLE_MILLISECONDS: Final = 60_000
+PLAYABLE_MILLISECONDS: Final = 120_000
 MAX_PICTURE_BYTES: Final = 150 * 1024
 
 
