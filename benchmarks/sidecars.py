@@ -20,8 +20,9 @@ from typing import Any, Final
 from benchmarks.connections import connector
 from benchmarks.needs import VENV_PYTHON, stream_module
 from benchmarks.processes import Server, spawn
-from benchmarks.stacks import Place, Stack, free_port, our_gateway, our_queue, running
+from benchmarks.stacks import Place, Stack, our_gateway, our_queue, running
 from benchmarks.waiting import until
+from local_stack import free_port
 
 _PLAIN: Final = ["--transport=plain", "--store=memory"]
 _TRUST_DOMAIN: Final = "spiffe://video-demo.test"

@@ -1,6 +1,5 @@
 """Both hops as processes: our services, or variants of them, and the peers that we compare with."""
 
-import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -288,10 +287,3 @@ def peer_stack(place: Place, kind: str) -> Iterator[Stack]:
             )
         )
         yield Stack(kind, gateway, queue)
-
-
-def free_port() -> int:
-    """Return a port that nobody has at the moment: nginx and openssl cannot say which they took."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

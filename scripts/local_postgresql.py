@@ -8,7 +8,6 @@ root: then it runs as the user `postgres`, whom Debian's package has made.
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from demo_identities import identity_named
+from local_stack import free_port
 from pki.authority import Authority, Issued
 from pki.identities import CLIENT, SERVER
 
@@ -193,7 +193,7 @@ def local_postgresql(authority: Authority, *, fast: bool = True) -> Iterator[Loc
     folder = Path(tempfile.mkdtemp(prefix="postgresql-"))  # short: a socket's path has an end
     if user:
         shutil.chown(folder, user)
-    server = LocalPostgresql(folder, found, _free_port(), user)
+    server = LocalPostgresql(folder, found, free_port(), user)
     try:
         server.prepare(authority, fast=fast)
         yield server
@@ -206,9 +206,3 @@ def _as(user: str | None) -> dict[str, Any]:
     """Return how a process is started as that user, in a group of its own."""
     group = {"start_new_session": True}
     return group if user is None else {**group, "user": user, "group": user, "extra_groups": []}
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])

@@ -64,6 +64,22 @@ def require_localhost() -> None:
         )
 
 
+_HELD: Final[list[socket.socket]] = []  # until this process ends
+
+
+def free_port() -> int:
+    """Return a port for a server that cannot say which one it took; no other process gets it.
+
+    It is bound here as well, so the kernel gives it to nobody who asks for any. It lets the server
+    have it, since both reuse addresses; a second who looks for a free one does not get so far.
+    """
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _HELD.append(held)
+    return int(held.getsockname()[1])
+
+
 @dataclass(frozen=True, slots=True)
 class EventLog:
     """What a service has written to standard error, one JSON object per line."""

@@ -21,10 +21,10 @@ from benchmarks.stacks import (
     NODE_PEER,
     OURS,
     Place,
-    free_port,
     stack_of,
 )
 from benchmarks.waiting import until
+from local_stack import free_port
 
 _NGINX: Final = "nginx"
 _LISTS: Final = "with revocation lists"

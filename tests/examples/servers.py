@@ -1,7 +1,6 @@
 """The example servers as processes, and what their handlers have said."""
 
 import os
-import secrets
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from local_stack import free_port
 from tests.examples.programs import Program
 
 _START_SECONDS: Final = 60
@@ -71,12 +71,8 @@ def listening(
 
 
 def free_address() -> str:
-    """Return one with a port that the kernel gives to nobody by itself, while a server starts."""
-    while True:
-        port = 20_000 + secrets.randbelow(10_000)
-        with socket.socket() as listener, suppress(OSError):
-            listener.bind(("127.0.0.1", port))
-            return f"localhost:{port}"
+    """Return one that nobody else gets."""
+    return f"localhost:{free_port()}"
 
 
 def _wait_for(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
@@ -84,7 +80,7 @@ def _wait_for(process: subprocess.Popen[bytes], address: str, log: Path) -> None
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            socket.create_connection((host, int(port))).close()
+            socket.create_connection((host, int(port)), _START_SECONDS).close()
         except OSError:
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, f"nothing listens at {address}"

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
+from local_stack import free_port
 from tests.needs import require_program
 
 _START_SECONDS: Final = 20
@@ -65,7 +66,7 @@ http {{
 def nginx_server(folder: Path, certificate: Path, ca: Path, settings: str) -> Iterator[str]:
     """Yield the address of nginx; skips the test where nginx is not installed."""
     require_program("nginx", "nginx-light")
-    port = _unused_port()
+    port = free_port()
     (folder / "nginx.conf").write_text(
         _NGINX.format(folder=folder, port=port, certificate=certificate, ca=ca, settings=settings)
     )
@@ -80,13 +81,6 @@ def nginx_server(folder: Path, certificate: Path, ca: Path, settings: str) -> It
         process.wait()
         if process.stderr:
             process.stderr.close()
-
-
-def _unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
