@@ -4,14 +4,14 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from local_stack import EventLog
 
-_START_SECONDS: Final = 30
+_START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 30
 
 
@@ -123,17 +123,22 @@ def serving(
 
 def _family(pid: int) -> Iterator[int]:
     yield pid
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
-    for child in children.split():
-        yield from _family(int(child))
+    with suppress(OSError):  # a child that has ended meanwhile has none, and has used nothing
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
+        for child in children.split():
+            yield from _family(int(child))
 
 
 def _cpu_seconds(pid: int) -> float:
     # clock_getcpuclockid(3), which Python lacks: the clock of another process, in nanoseconds.
     # /proc/<pid>/stat counts the same in steps of ten milliseconds.
-    return time.clock_gettime((~pid << 3) | 2)
+    with suppress(OSError):
+        return time.clock_gettime((~pid << 3) | 2)
+    return 0
 
 
 def _resident_bytes(pid: int) -> int:
-    pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError):
+        pages = Path(f"/proc/{pid}/statm").read_text("ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return 0

@@ -6,7 +6,7 @@ from typing import Final
 from benchmarks.connections import Connect, is_answered
 from benchmarks.processes import Server
 
-_SECONDS: Final = 30
+_SECONDS: Final = 60
 _POLL_SECONDS: Final = 0.005
 
 

@@ -46,6 +46,6 @@ def _measure(place: Place, kind: str, scale: Scale) -> Sample:
         used = stack.memory_bytes()
     return {
         "started": started / 1e6,
-        "connection": grown / 1e3 / scale.open_connections,
+        "connection": max(grown, 1) / 1e3 / scale.open_connections,
         "used": used / 1e6,
     }

@@ -22,6 +22,7 @@ DECIDES_BY_NAME: Final = frozenset({OURS, "Envoy with policy"})
 # What of the pairs in the application's favour is a goal: CPU of a request, and memory.
 _REQUEST_BAR: Final = 0.6
 _MEMORY_BAR: Final = 1.0
+_SECONDS: Final = 30
 
 
 def against_sidecars(place: Place, scale: Scale) -> Iterator[Measure]:
@@ -72,7 +73,7 @@ def _check_who_is_let_in(place: Place, stack: Stack) -> None:
     host, _, port = stack.gateway.address.rpartition(":")
     with (
         suppress(ConnectionError),  # a reset is a refusal
-        socket.create_connection((host, int(port))) as plaintext,
+        socket.create_connection((host, int(port)), _SECONDS) as plaintext,
     ):
         send(plaintext, "/videos")
         if b" 200 " in plaintext.recv(100):
