@@ -70,7 +70,7 @@ def steps_of(page: Path, *, section: str = "") -> list[Step]:
 
 
 def type_into_one_shell(
-    commands: Iterable[str], *, folder: Path, environment: Mapping[str, str], seconds: float = 120
+    commands: Iterable[str], *, folder: Path, environment: Mapping[str, str], seconds: float = 240
 ) -> list[str]:
     """Return what each command prints; a `cd` or a variable counts for those that follow it."""
     script = "".join(f"echo '{_MARK}'\n{command}\n" for command in commands)

@@ -55,12 +55,12 @@ def call(log: Path, shown: Issued | None) -> bytes:
     if log.stem == "greeter":
         shows = (CA.ca_pem, shown.key_pem, shown.chain_pem) if shown else (CA.ca_pem,)
         with grpc.secure_channel(address, grpc.ssl_channel_credentials(*shows)) as channel:
-            return channel.unary_unary("/greeter.v1.Greeter/Hello", bytes, bytes)(b"", timeout=10)
+            return channel.unary_unary("/greeter.v1.Greeter/Hello", bytes, bytes)(b"", timeout=30)
     context = ssl.create_default_context(cadata=CA.ca_pem.decode())
     if shown:
         pair.write_bytes(shown.key_pair_pem)
         context.load_cert_chain(pair)
-    with closing(http.client.HTTPSConnection(address, context=context)) as connection:
+    with closing(http.client.HTTPSConnection(address, context=context, timeout=30)) as connection:
         connection.request("GET", "/hello")
         return connection.getresponse().read()
 

@@ -46,7 +46,7 @@ SPEAKING: Final[Mapping[tuple[str, str], Mapping[str, str]]] = {
         "server": "certificate specifies an incompatible key usage",
     },
 }
-_LOG_SECONDS: Final = 5
+_LOG_SECONDS: Final = 30
 
 Pair = tuple[str, str, str]  # client, server, protocol
 PAIRS: Final[tuple[Pair, ...]] = tuple(

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Final
 
 from local_stack import ROOT
 
+_SECONDS: Final = 60
 EXAMPLES: Final = ROOT / "examples"
 LANGUAGES: Final = ("python", "typescript", "go")
 PROTOCOLS: Final = ("http", "grpc")
@@ -142,7 +144,7 @@ def started_each_time(program: Program) -> Client:
             cwd=program.folder,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=_SECONDS,
             check=False,
         )
         return Said(ended.returncode, ended.stdout, ended.stderr)
@@ -182,13 +184,14 @@ def started_once(language: str, programs: Mapping[str, Program]) -> Iterator[dic
                 file=process.stdin,
                 flush=True,
             )
+            readable, _, _ = select.select([process.stdout], [], [], _SECONDS)
+            assert readable, f"{program.command[-1]} does not end"
             return Said(**json.loads(process.stdout.readline()))
 
         return call
 
-    try:
-        yield {name: client(program) for name, program in programs.items() if "client" in name}
-    finally:
-        process.stdin.close()
-        process.wait(30)
-        process.stdout.close()
+    with process:  # which closes its pipes and waits for its end
+        try:
+            yield {name: client(program) for name, program in programs.items() if "client" in name}
+        finally:
+            process.kill()

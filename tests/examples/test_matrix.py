@@ -117,6 +117,7 @@ def openssl_says(address: str, client: Path, version: str) -> str:
         capture_output=True,
         text=True,
         errors="replace",  # a session ticket is printed as it is
+        timeout=60,
         check=False,
     ).stdout
 

@@ -206,39 +206,47 @@ def test_a_ca_that_is_taken_out_is_no_longer_trusted(lab: Lab) -> None:
 def test_an_expired_certificate_loses_its_open_connection(
     lab: Lab, forty: Live, ours: Live
 ) -> None:
-    for live, statuses in ((forty, {200}), (ours, {403, CLOSED})):
-        client, end = lab.short_lived(live)
-        with (
-            closing(live.open(client)) as connection,
-            closing(live.open(lab.identity(live.kind.caller))) as twin,
-        ):
+    with ExitStack() as stack:
+
+        def opened(live: Live, client: Path) -> HTTPSConnection:
+            connection = stack.enter_context(closing(live.open(client)))
             assert live.ask(connection).status == 200
-            until(partial(has_passed, end))
-            assert live.ask(connection).status in statuses
-            assert live.ask(twin).status == 200
+            return connection
 
-
-def has_passed(end: dt.datetime) -> bool:
-    return dt.datetime.now(dt.UTC) > end
+        twins = {live.kind: opened(live, lab.identity(live.kind.caller)) for live in (forty, ours)}
+        clients = {live.kind: lab.short_lived(live) for live in (forty, ours)}
+        connections = {live.kind: opened(live, clients[live.kind]) for live in (forty, ours)}
+        lab.until_expired(clients[OURS])
+        for live, statuses in ((forty, {200}), (ours, {403, CLOSED})):
+            assert live.ask(connections[live.kind]).status in statuses
+            assert live.ask(twins[live.kind]).status == 200
 
 
 def test_an_expired_certificate_does_not_resume_a_session(
     lab: Lab, forty: Live, ours: Live
 ) -> None:
     """A new connection without the session is refused by both."""
-    assert resumes(lab, forty) == (True, 200)
-    assert resumes(lab, ours) == (False, CLOSED)
+    clients = {live.kind: lab.short_lived(live) for live in (forty, ours)}
+    contexts = {live.kind: live.context(clients[live.kind]) for live in (forty, ours)}
+    sessions = {live.kind: session_of(live, contexts[live.kind]) for live in (forty, ours)}
+    lab.until_expired(clients[OURS])
+    for live, resumed in ((forty, (True, 200)), (ours, (False, CLOSED))):
+        assert live.ask_once(clients[live.kind]).status == CLOSED
+        assert resumes(live, contexts[live.kind], sessions[live.kind]) == resumed
 
 
-def resumes(lab: Lab, live: Live) -> tuple[bool, int]:
-    """Return whether a session outlived its certificate, and the status of what came over it."""
-    client, end = lab.short_lived(live)
-    context = live.context(client)
-    with closing(live.open(client, context)) as connection:
+def session_of(live: Live, context: ssl.SSLContext) -> ssl.SSLSession | None:
+    """Return the session of a connection that was served."""
+    with closing(live.open(None, context)) as connection:
         assert live.ask(connection).status == 200
-        session = connection.sock.session
-    until(partial(has_passed, end))
-    assert live.ask_once(client).status == CLOSED
+        session: ssl.SSLSession | None = connection.sock.session
+        return session
+
+
+def resumes(
+    live: Live, context: ssl.SSLContext, session: ssl.SSLSession | None
+) -> tuple[bool, int]:
+    """Return whether the session is resumed, and the status of what comes over it."""
     with (
         socket.create_connection(("localhost", live.port), SECONDS) as plain,
         context.wrap_socket(plain, server_hostname="localhost", session=session) as resumed,
@@ -252,13 +260,16 @@ def test_an_expired_certificate_does_not_resume_a_session_of_grpc(
     lab: Lab, forty_grpc: Live, ours_grpc: Live
 ) -> None:
     code = grpc.StatusCode
+    sessions: dict[Kind, Any] = {}
+    clients = {live.kind: lab.short_lived(live) for live in (forty_grpc, ours_grpc)}
+    for live in (forty_grpc, ours_grpc):
+        cache = session_cache.ssl_session_cache_lru(8)  # type: ignore[no-untyped-call]
+        sessions[live.kind] = cache
+        assert live.call(clients[live.kind], sessions=cache) is code.OK
+    lab.until_expired(clients[OURS_GRPC])
     for live, expected in ((forty_grpc, code.OK), (ours_grpc, code.UNAUTHENTICATED)):
-        client, end = lab.short_lived(live)
-        sessions: Any = session_cache.ssl_session_cache_lru(8)  # type: ignore[no-untyped-call]
-        assert live.call(client, sessions=sessions) is code.OK
-        until(partial(has_passed, end))
-        assert live.call(client) is code.UNAVAILABLE  # without the session
-        assert live.call(client, sessions=sessions) is expected
+        assert live.call(clients[live.kind]) is code.UNAVAILABLE  # without the session
+        assert live.call(clients[live.kind], sessions=sessions[live.kind]) is expected
 
 
 def revoke(lab: Lab, live: Live, client: Path) -> None:
@@ -373,7 +384,7 @@ def test_a_call_is_judged_before_its_request_is_read(
         denied: Any
         no_request: Any = partial(no_request_until, ended)
         waiting, denied = (
-            channel.stream_unary(live.kind.path).future(no_request())
+            channel.stream_unary(live.kind.path).future(no_request(), timeout=SECONDS)
             for channel, live in ((first, forty_grpc), (second, ours_grpc))
         )
         assert denied.code() is grpc.StatusCode.PERMISSION_DENIED

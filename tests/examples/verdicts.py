@@ -196,6 +196,7 @@ def _curl(folder: Path, address: str) -> Said:
         ],
         capture_output=True,
         text=True,
+        timeout=60,
         check=False,
     )
     return Said(ended.returncode, ended.stdout, ended.stderr)
