@@ -59,7 +59,7 @@ def test_it_uploads_and_waits_and_fetches_the_thumbnail(
     client: Program, running: Running, tmp_path: Path
 ) -> None:
     video = tmp_path / "By the sea.mp4"
-    make_sample_video(video, seconds=1)
+    make_sample_video(video, seconds=3)  # not done before the client looks
     ended = run(client, running, "client/uploader", video)
     assert ended.returncode == 0, ended.stderr
     events = ended.stdout.splitlines()
