@@ -8,7 +8,7 @@ from typing import Final
 from tests.compose.project import SERVERS, Answer, Project
 from tests.compose.waiting import wait_for
 
-CALL_SECONDS: Final = 1
+CALL_SECONDS: Final = 3
 IDLE_SECONDS: Final = 3
 LEASE_SECONDS: Final = 3
 DISK_MIB: Final = 160

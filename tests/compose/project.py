@@ -30,7 +30,8 @@ FREE_PORTS: Final = {
     "GATEWAY_PORTS": "0",
 }  # the engine takes what is free
 
-_COMMAND_SECONDS: Final = 600  # the first build fetches every wheel
+# The first build fetches every wheel. After 300 s pytest would end, and not say of what.
+COMMAND_SECONDS: Final = 240
 _REQUEST_SECONDS: Final = 30
 
 Event = Mapping[str, Any]
@@ -78,7 +79,7 @@ class Project:
             ["docker", "compose", *files, "-p", self.name, *arguments],
             cwd=self.folder,
             env={**os.environ, **FREE_PORTS, "LOG_FORMAT": self.log_format},
-            timeout=_COMMAND_SECONDS,
+            timeout=COMMAND_SECONDS,
             check=False,
             capture_output=True,
             text=True,

@@ -22,9 +22,10 @@ def test_the_renewer_issues_again_what_is_due_and_gives_it_to_its_owner(project:
     viewer = project.certificates("client/viewer")
     before = serial((viewer / "certificate.crt").read_bytes())
     renewer = project.container("renewer")
-    (viewer / "key-pair.pem").unlink()
-    assert run(renewer, *CHECK).exit_code == 1  # so it would be unhealthy
-    renewer.stop()
+    with locked(project.folder / "certs"):  # or it might look just now
+        (viewer / "key-pair.pem").unlink()
+        assert run(renewer, *CHECK).exit_code == 1  # so it would be unhealthy
+        renewer.stop(timeout=60)
     assert project.container("renewer").attrs["State"]["ExitCode"] == 0  # it was not killed
     assert renewer.logs().endswith(b"renewer: stopped\n")
 

@@ -9,11 +9,10 @@ from typing import Final
 
 import pytest
 
-from tests.compose.project import ROOT, Project
+from tests.compose.project import COMMAND_SECONDS, ROOT, Project
 from tests.pages import steps_of
 
 README: Final = ROOT / "services/doctor/README.md"
-SECONDS: Final = 600  # the first build fetches wheels
 # pipx itself comes from the package index, by way of the uv that `dev` has.
 PIPX: Final = f'#!/bin/sh\nexec {ROOT}/.venv/bin/uv tool run pipx "$@"\n'
 
@@ -45,7 +44,7 @@ def doctor(project: Project, *arguments: str) -> subprocess.CompletedProcess[str
         check=False,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=COMMAND_SECONDS,
     )
 
 
@@ -74,7 +73,7 @@ def test_every_command_of_its_readme_works_in_one_shell(project: Project, tmp_pa
             stdout=out,
             stderr=subprocess.STDOUT,
             check=True,
-            timeout=SECONDS,
+            timeout=COMMAND_SECONDS,
         )
     expected = (re.search(r"# exit code (\d)$", command) for command in typed)
     assert codes.read_text().splitlines() == [

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Final
 
+from tests.compose.logs import patient
 from tests.compose.project import Project
 from tests.pages import ROOT, normalised, steps_of, type_into_one_shell
 
@@ -36,7 +37,7 @@ def test_readme_tells_the_truth(readers_project: Project, tmp_path: Path) -> Non
     steps = steps_of(ROOT / "README.md")
     assert steps
     printed = type_into_one_shell(
-        (step.command.replace("localhost:8443", f"localhost:{project.port}") for step in steps),
+        (patient(step).replace("localhost:8443", f"localhost:{project.port}") for step in steps),
         folder=project.folder,
         environment=environment,
     )

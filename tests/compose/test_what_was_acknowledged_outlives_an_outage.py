@@ -69,7 +69,7 @@ def started_at(project: Project, service: str) -> str:
 def test_it_is_told_it_heals_and_nothing_is_lost(fragile: Project, name: str) -> None:
     """Injected: one of FAULTS. Seen: its statuses, at the gateway's deadline and not the client's.
 
-    That is 1 second here, where the client waits for 30.
+    That is 3 seconds here, where the client waits for 30.
     """
     fault, title, content = FAULTS[name], f"title {uuid.uuid4()}", os.urandom(300_000)
     until_served(fragile)

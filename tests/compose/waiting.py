@@ -9,7 +9,7 @@ T = TypeVar("T")
 _POLL_SECONDS: Final = 0.1
 
 
-def wait_for(look: Callable[[], T | None], what: str, *, seconds: float = 20) -> T:
+def wait_for(look: Callable[[], T | None], what: str, *, seconds: float = 60) -> T:
     """Return what `look` finds, asking again until it is something true."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

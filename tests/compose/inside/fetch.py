@@ -5,7 +5,7 @@ import json
 import sys
 
 host, port, path, headers = sys.argv[1:]
-connection = http.client.HTTPConnection(host, int(port), timeout=10)
+connection = http.client.HTTPConnection(host, int(port), timeout=30)
 connection.request("GET", path, headers=json.loads(headers))
 response = connection.getresponse()
 found = {name.lower(): value for name, value in response.getheaders()}
