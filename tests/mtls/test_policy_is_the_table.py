@@ -119,10 +119,10 @@ async def _status_of(
     try:
         if streams:
             upward: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(rpc)
-            await upward(iter([b""]), timeout=10)
+            await upward(iter([b""]), timeout=30)
         else:  # one response or many: to a client that reads but the first, it is the same
             downward: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(rpc)
-            call = downward(b"", timeout=10)
+            call = downward(b"", timeout=30)
             await call.read()
             call.cancel()
     except grpc.aio.AioRpcError as error:

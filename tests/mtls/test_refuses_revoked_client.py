@@ -77,7 +77,7 @@ async def test_its_open_connections_to_the_gateway_end(rotating: Rotating) -> No
             await thief.titles()
 
         go_on.set()
-        assert await uploads[1] == 201
+        assert await asyncio.wait_for(uploads[1], SECONDS) == 201
         titles = await owner.titles()
         assert owner.connections == 2
     assert title + " owner" in titles

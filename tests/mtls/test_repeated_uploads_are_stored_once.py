@@ -11,6 +11,7 @@ from typing import Final
 import aiohttp
 
 from local_stack import Service, Stack
+from tests.examples.servers import free_address
 
 UPLOADERS: Final = 4
 VIDEOS_EACH: Final = 8
@@ -65,11 +66,10 @@ class Uploader:
 
 async def kill_at_random_moments(stack: Stack, queue: Service, chance: random.Random) -> Service:
     """Kill the queue again and again; return the one that lives."""
-    port = queue.address.rpartition(":")[2]
     for _ in range(KILLS):
         await asyncio.sleep(chance.uniform(0, 0.2))
         queue.kill()
-        queue = await asyncio.to_thread(stack.start_queue, f"127.0.0.1:{port}")
+        queue = await asyncio.to_thread(stack.start_queue, queue.address)
     return queue
 
 
@@ -80,7 +80,7 @@ async def test_each_video_is_stored_exactly_once(tmp_path: Path) -> None:
     """
     stack, chance = Stack(tmp_path), random.Random()  # noqa: S311  no secret
     stack.write_certificates()
-    queue = await asyncio.to_thread(stack.start_queue)
+    queue = await asyncio.to_thread(stack.start_queue, free_address())
     try:
         with stack.start_gateway(queue.address) as gateway:
             async with stack.session("client/uploader", gateway) as session:

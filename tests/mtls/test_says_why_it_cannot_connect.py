@@ -31,6 +31,7 @@ from local_stack import Service, Stack
 from pki.authority import Authority, Issued
 from pki.identities import CLIENT
 from pki.identity_folder import write_identity
+from tests.mtls.foreign_servers import nobody
 from tests.mtls.in_process import LOOPS
 from tests.mtls.scrape import get_metrics
 
@@ -56,7 +57,7 @@ def gateway(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> I
 def look(request: pytest.FixtureRequest, gateway: Identity) -> Callable[[Address], Finding]:
     """Probe an address as the gateway, on one of the event loops."""
 
-    def look(address: Address, seconds: float = 10) -> Finding:
+    def look(address: Address, seconds: float = 30) -> Finding:
         context = client_context(gateway, protocols=("h2",))
         finding: Finding = LOOPS[request.param](probe(address, context, seconds=seconds))
         return finding
@@ -185,14 +186,9 @@ def test_says_that_nobody_answers(gateway: Identity) -> None:
     assert finding == Finding(Cause.NO_ANSWER, "no answer within 0.1 seconds")
 
 
-def nowhere() -> Address:
-    """Return an address of this machine where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return Address("localhost", listener.getsockname()[1])
-
-
 def test_says_that_nobody_listens(look: Callable[[Address], Finding]) -> None:
-    assert look(nowhere()).cause is Cause.NOBODY_LISTENS
+    with nobody() as address:
+        assert look(Address.of(address)).cause is Cause.NOBODY_LISTENS
 
 
 def test_says_that_the_name_is_unknown(look: Callable[[Address], Finding]) -> None:
@@ -206,23 +202,23 @@ def test_there_is_advice_for_every_cause() -> None:
 
 async def test_a_channel_that_fails_is_explained_once_in_a_while(gateway: Identity) -> None:
     """Every attempt of the channel fails, and there are many; the next report is 30 s away."""
-    address = nowhere()
     options = [("grpc.initial_reconnect_backoff_ms", 1), ("grpc.max_reconnect_backoff_ms", 1)]
-    with structlog.testing.capture_logs() as logs:
+    with nobody() as address, structlog.testing.capture_logs() as logs:
         source = IdentitySource(gateway, Reporter())
         async with mtls_channel(address, source, options) as channel:
             call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/any/Call")
-            while not logs:
-                with pytest.raises(grpc.aio.AioRpcError):
-                    await call(b"", timeout=10)
+            async with asyncio.timeout(30):
+                while not logs:
+                    with pytest.raises(grpc.aio.AioRpcError):
+                        await call(b"", timeout=30)
             for _ in range(5):
                 with pytest.raises(grpc.aio.AioRpcError):
-                    await call(b"", timeout=10)
+                    await call(b"", timeout=30)
     assert logs == [
         {
             "event": "connection.failed",
             "log_level": "warning",
-            "address": str(address),
+            "address": address,
             "cause": "nobody_listens",
             "error": "Connection refused",
             "advice": ADVICE[Cause.NOBODY_LISTENS],
@@ -238,7 +234,7 @@ async def test_a_channel_that_works_is_left_alone(authority: Authority, gateway:
         async with mtls_channel(address, IdentitySource(gateway, Reporter())) as channel:
             call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary("/any/Call")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await call(b"", timeout=10)
+                await call(b"", timeout=30)
             assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert logs == []
 

@@ -19,7 +19,9 @@ Running = tuple[Stack, Service, Service]
 SECONDS: Final = 60
 UPLOADER: Final = "client/uploader"
 # The alert, or the end of the connection that follows at once: whichever Chromium sees first.
-REFUSED: Final = re.compile("ERR_BAD_SSL_CLIENT_AUTH_CERT|ERR_SOCKET_NOT_CONNECTED")
+REFUSED: Final = re.compile(
+    "ERR_BAD_SSL_CLIENT_AUTH_CERT|ERR_SOCKET_NOT_CONNECTED|ERR_CONNECTION_(CLOSED|RESET)"
+)
 
 
 class Browser:
@@ -52,6 +54,7 @@ class Browser:
             context = playwright.chromium.launch_persistent_context(
                 self.home / "profile",
                 executable_path=shutil.which("chromium"),
+                timeout=SECONDS * 1000,
                 env={"HOME": str(self.home), "PATH": "/usr/bin:/bin"},
                 args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
             )

@@ -47,7 +47,7 @@ def test_each_call_gets_its_answer(
         ("x-large", "a" * metadata_bytes),
     )
     calls = [
-        list_videos.future(iter([b""] * requests), metadata=metadata, timeout=20) for _ in range(20)
+        list_videos.future(iter([b""] * requests), metadata=metadata, timeout=60) for _ in range(20)
     ]
     assert {call.code() for call in calls} == {code}
 

@@ -14,11 +14,12 @@ import aiohttp
 
 from local_stack import Service, Stack
 from sample_video import make_sample_video
+from tests.examples.servers import free_address
 
 ROUNDS: Final = 24
 VIDEOS: Final = 12
 WORKERS: Final = 2
-PATIENCE_SECONDS: Final = 180
+PATIENCE_SECONDS: Final = 120
 QUEUE_SETTINGS: Final = {
     "VIDEO_QUEUE_LEASE_SECONDS": "1",
     "VIDEO_QUEUE_MAX_ATTEMPTS": "100",  # so many kills would use up any usual number
@@ -31,7 +32,7 @@ class Fleet:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self.queue = stack.start_queue(**QUEUE_SETTINGS)
+        self.queue = stack.start_queue(free_address(), **QUEUE_SETTINGS)
         self.gateway = stack.start_gateway(self.queue.address)
         self.workers = [self._worker(number) for number in range(WORKERS)]
 
@@ -45,8 +46,7 @@ class Fleet:
             self.workers[victim] = self._worker(victim)
         else:
             self.queue.kill()
-            port = self.queue.address.rpartition(":")[2]
-            self.queue = self.stack.start_queue(f"127.0.0.1:{port}", **QUEUE_SETTINGS)
+            self.queue = self.stack.start_queue(self.queue.address, **QUEUE_SETTINGS)
 
     def stop(self) -> None:
         for service in (*self.workers, self.gateway, self.queue):

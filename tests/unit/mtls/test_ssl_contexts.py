@@ -36,7 +36,7 @@ from pki.pem import certificate_pem, key_pem
 from pki.signing import distinguished_name, sign_certificate
 
 HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-_SECONDS: Final = 10
+_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
