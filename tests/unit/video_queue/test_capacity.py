@@ -86,7 +86,7 @@ async def begin_upload(gateway: Any, on_behalf_of: Any) -> Any:
     call = gateway.Upload(metadata=on_behalf_of)
     metadata = parts(b"x")[0].metadata
     sending = asyncio.create_task(
-        send_file(call, api.UploadRequest, metadata, chunks(), go_ahead_seconds=9, step_seconds=9)
+        send_file(call, api.UploadRequest, metadata, chunks(), go_ahead_seconds=30, step_seconds=30)
     )
     go_ahead = asyncio.create_task(begun.wait())
     await asyncio.wait((sending, go_ahead), return_when=asyncio.FIRST_COMPLETED)

@@ -139,13 +139,13 @@ async def test_a_write_that_is_begun_outlives_its_caller(database: Database) -> 
     def under_way(connection: Connection) -> None:
         connection.execute(update(schema_version).values(version=7))
         begun.set()
-        assert go_on.wait(timeout=10)
+        assert go_on.wait(timeout=30)
 
     def waiting(connection: Connection) -> None:
         connection.execute(update(schema_version).values(version=schema_version.c.version + 1))
 
     callers = [asyncio.create_task(database.write(under_way))]
-    assert await asyncio.to_thread(begun.wait, timeout=10)
+    assert await asyncio.to_thread(begun.wait, timeout=30)
     callers.append(asyncio.create_task(database.write(waiting)))
     await asyncio.sleep(0)  # it has begun to wait
     for caller in callers:

@@ -350,7 +350,7 @@ async def test_of_two_uploads_with_a_key_at_two_queues_one_is_stored(
     pair: tuple[Store, Store],
 ) -> None:
     results = await outcomes(pair, b"bytes", b"bytes", key="key")
-    (video,) = [each for each in results if isinstance(each, Video)]
+    video = next(each for each in results if isinstance(each, Video))
     # The other came while that was under way, or found it done.
     assert all(each == video or isinstance(each, KeyInUse) for each in results)
     assert await outcomes(pair, b"bytes", key="key") == [video]

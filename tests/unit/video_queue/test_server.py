@@ -156,11 +156,12 @@ async def test_at_the_end_calls_finish_and_watchers_are_sent_away(
     config: Config, settings: Settings, source: IdentitySource, certs: Path
 ) -> None:
     """The health service says it first; the upload that is under way is stored."""
+    patient = dataclasses.replace(config, grace_seconds=60)
     started: asyncio.Queue[Address] = asyncio.Queue()
     stopping = asyncio.Event()
 
     async def serve() -> None:
-        async with open_service(settings) as service, running(config, source, service) as address:
+        async with open_service(settings) as service, running(patient, source, service) as address:
             started.put_nowait(address)
             await stopping.wait()
 

@@ -228,7 +228,7 @@ async def test_a_file_without_a_last_chunk_is_not_stored(gateway: Any, settings:
         call, said = gateway.Upload(metadata=FOR_OWNER), parts()[0].metadata
         source = chunks(is_last=is_last)
         return await send_file(
-            call, api.UploadRequest, said, source, go_ahead_seconds=9, step_seconds=9
+            call, api.UploadRequest, said, source, go_ahead_seconds=30, step_seconds=30
         )
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -286,7 +286,7 @@ async def test_a_message_over_1_mib_is_refused(gateway: Any, settings: Settings)
     said = parts()[0].metadata
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await send_file(
-            call, api.UploadRequest, said, too_much(), go_ahead_seconds=9, step_seconds=9
+            call, api.UploadRequest, said, too_much(), go_ahead_seconds=30, step_seconds=30
         )
     assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     await upload(gateway, b"x" * (MEBIBYTE - 16))
@@ -503,7 +503,7 @@ async def test_a_caller_s_deadline_ends_an_upload_and_leaves_nothing(
 async def test_a_silent_upload_is_ended(
     config: Config, settings: Settings, certs: Path, clock: Clock
 ) -> None:
-    impatient = dataclasses.replace(settings, idle_seconds=0.1)
+    impatient = dataclasses.replace(settings, idle_seconds=1)
     source = IdentitySource(load_identity(config.identity, roles=frozenset({Role.SERVER})))
     async with (
         open_service(impatient, clock=clock) as service,
@@ -515,7 +515,7 @@ async def test_a_silent_upload_is_ended(
             await call.write(message)
         code, details = await failure(call)
         assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-        assert "sent nothing for 0.1 s" in details
+        assert "sent nothing for 1 s" in details
         assert files_in(settings) == []
 
 
