@@ -48,8 +48,9 @@ class Process:
 
     def events(self, since: int = 0) -> list[Event]:
         """Return what it has logged, from an event on."""
-        lines = self.log.read_text("utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")][since:]
+        lines = self.log.read_text("utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.startswith("{") and line.endswith("\n")]
+        return [json.loads(line) for line in whole][since:]
 
     def wait_for(self, *names: str, since: int = 0) -> Event:
         """Return the first event of these names, from an event on."""
