@@ -104,12 +104,14 @@ async def problem_details(
     try:
         return await handler(request)
     except ConnectionError:
-        raise  # the client has gone: aiohttp ends the request silently
+        raise  # the client has gone: the request ends silently
     except Exception as error:
         response = response_to(error)
         _log_failure(request, response.status, error)
         if request.writer.output_size > 0:
             # A part of another response is out. Only a closed connection says that it is not whole.
+            if request.transport:
+                request.transport.close()
             raise ConnectionAbortedError from error
         if request.can_read_body:
             response.force_close()  # tells the client not to send the rest: nobody reads it

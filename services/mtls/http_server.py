@@ -220,7 +220,8 @@ class _Connection(RequestHandler):
             self._observer.request_malformed("http", peer, status, type(exc).__name__)
         else:
             detail = "Something went wrong in the server: try again later."
-            if isinstance(exc, Exception):
+            gone = request.transport is None or request.transport.is_closing()
+            if isinstance(exc, Exception) and not (gone and isinstance(exc, ConnectionError)):
                 self._observer.failed("A request was not answered", exc)
         if request.writer.output_size > 0:
             raise ConnectionError  # a part of another response is out

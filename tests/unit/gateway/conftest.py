@@ -25,8 +25,6 @@ from pki.identity_folder import write_identity
 from tests.unit.gateway.fake_queue import FakeQueue
 from videoqueue_api.v1.video_queue_pb2_grpc import add_VideoQueueServicer_to_server
 
-# By default an example that takes 200 ms fails; on a busy machine that says nothing about the code.
-
 
 @pytest.fixture(scope="session")
 def identities(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Identity]:
@@ -76,6 +74,14 @@ class Recorder(Observer):
 
     def request_malformed(self, endpoint: str, _peer: str, status: int, error: str) -> None:
         self.events.append(("malformed", endpoint, str(status), error))
+
+    def failed(self, what: str, error: Exception) -> None:
+        self.events.append(("failed", what, type(error).__name__))
+
+    @property
+    def failures(self) -> list[str]:
+        """The errors that the gateway takes for its own."""
+        return [event[-1] for event in self.events if event[0] == "failed"]
 
 
 Start = Callable[..., Awaitable[Gateway]]

@@ -3,11 +3,13 @@
 import aiohttp
 import grpc
 import pytest
+from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.queue_client import QueueClient
 from gateway.videos.files import file_headers, source_of
-from tests.unit.gateway.conftest import Gateway, Start
+from tests.unit.gateway.conftest import Gateway, Recorder, Start
 from tests.unit.gateway.fake_queue import VIDEO_ID, FakeQueue, make_video
 from tests.unit.gateway.raw_client import RawClient
 from videoqueue_api.v1 import video_queue_pb2 as api
@@ -116,11 +118,46 @@ async def test_head_tells_the_size_and_ignores_ranges(gateway: Gateway) -> None:
     assert [call.method for call in gateway.queue.calls] == ["GetVideo"]
 
 
-async def test_a_source_that_comes_short_is_not_taken_for_whole(gateway: Gateway) -> None:
+async def test_a_source_that_comes_short_is_not_taken_for_whole(
+    gateway: Gateway, recorder: Recorder
+) -> None:
     gateway.queue.download_ends_after = 8
     async with gateway.client() as client, client.get(PATH) as response:
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
+    assert recorder.failures == []  # it is logged as the request's, once
+
+
+async def test_a_client_that_leaves_is_no_failure_of_the_gateway(
+    gateway: Gateway, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = web.StreamResponse.write
+
+    async def write_too_late(response: web.StreamResponse, chunk: bytes) -> None:
+        request = response._req  # noqa: SLF001
+        assert request
+        assert request.transport
+        request.transport.close()  # as when the client's close_notify has just come
+        await write(response, chunk)
+
+    monkeypatch.setattr(web.StreamResponse, "write", write_too_late)
+    async with gateway.client() as client, client.get(PATH) as response:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+    await gateway.stop()
+    assert recorder.failures == []
+
+
+async def test_a_connection_of_its_own_that_fails_is_one(
+    gateway: Gateway, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get_video(*_: object) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(QueueClient, "get_video", get_video)
+    async with gateway.client() as client, client.get(PATH) as response:
+        assert response.status == 500
+    assert recorder.failures == ["ConnectionRefusedError"]
 
 
 async def test_a_source_that_is_lost_before_its_first_byte_is_an_error(gateway: Gateway) -> None:
