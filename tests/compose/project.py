@@ -30,7 +30,7 @@ FREE_PORTS: Final = {
     "GATEWAY_PORTS": "0",
 }  # the engine takes what is free
 
-# The first build fetches every wheel. After 300 s pytest would end, and not say of what.
+# The first build fetches every wheel. After 600 s pytest would end, and not say of what.
 COMMAND_SECONDS: Final = 240
 _REQUEST_SECONDS: Final = 30
 

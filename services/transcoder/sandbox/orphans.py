@@ -47,6 +47,6 @@ def children_of(process: int) -> list[int]:
     """Return the ids of a process's children; its threads may come and go meanwhile."""
     children: list[int] = []
     for path in Path(f"/proc/{process}/task").glob("*/children"):
-        with suppress(FileNotFoundError):  # the thread has ended
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
             children.extend(map(int, path.read_text().split()))
     return children
