@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -64,20 +64,27 @@ def require_localhost() -> None:
         )
 
 
-_HELD: Final[list[socket.socket]] = []  # until this process ends
+_HELD: Final[list[ExitStack]] = []  # until this process ends
 
 
-def free_port() -> int:
+def free_port(*addresses: str) -> int:
     """Return a port for a server that cannot say which one it took; no other process gets it.
 
-    It is bound here as well, so the kernel gives it to nobody who asks for any. It lets the server
-    have it, since both reuse addresses; a second who looks for a free one does not get so far.
+    It is free at each of the addresses, 127.0.0.1 if there are none. It is bound here as well, so
+    the kernel gives it to nobody who asks for any. It lets the server have it, and have it again
+    after a kill, since both reuse addresses; a second who looks for a free one does not get so far.
     """
-    held = socket.socket()
-    held.bind(("127.0.0.1", 0))
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    _HELD.append(held)
-    return int(held.getsockname()[1])
+    for _ in range(100):
+        port = 0
+        with ExitStack() as bound, suppress(OSError):  # taken at another address: try the next one
+            for address in addresses or ("127.0.0.1",):
+                held = bound.enter_context(socket.socket())
+                held.bind((address, port))
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                port = int(held.getsockname()[1])
+            _HELD.append(bound.pop_all())
+            return port
+    raise StackError(f"No port is free at {', '.join(addresses) or '127.0.0.1'}.")
 
 
 @dataclass(frozen=True, slots=True)

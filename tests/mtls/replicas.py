@@ -13,8 +13,6 @@ import hashlib
 import json
 import os
 import random
-import secrets
-import socket
 import sys
 import tempfile
 import time
@@ -30,7 +28,7 @@ import aiohttp
 
 from local_object_store import BUCKET, ObjectStore, local_object_store
 from local_postgresql import QUEUE, LocalPostgresql, local_postgresql
-from local_stack import Service, Stack
+from local_stack import Service, Stack, free_port
 from pki.identity_folder import write_identity
 from sample_video import make_sample_video
 
@@ -91,7 +89,7 @@ class Fleet:
     def __init__(self, stack: Stack, database: LocalPostgresql, files: ObjectStore) -> None:
         self.stack, self.database, self.files = stack, database, files
         addresses = [f"127.0.0.{number + 1}" for number in range(QUEUES)]
-        self._port = _free_port(*addresses)
+        self._port = free_port(*addresses)
         self._gateway_ports: list[int] = []
         hosts = stack.folder / "hosts"
         lines = [f"{address} {_NAME}\n" for address in addresses]
@@ -110,7 +108,7 @@ class Fleet:
         for number in range(QUEUES):
             self.queues.append(self._queue(number))
         for number in range(GATEWAYS):
-            self._gateway_ports.append(_free_port("127.0.0.1"))
+            self._gateway_ports.append(free_port())
             self.gateways.append(self._gateway(number))
         for number in range(WORKERS):
             self.workers.append(self._worker(number))
@@ -311,19 +309,6 @@ def _read_logs(fleet: Fleet, figures: Figures) -> None:
                 figures.completed[event["video"]] += 1
             if event["event"] == "video.stored":
                 figures.queues_used[queue.name] += 1
-
-
-def _free_port(*addresses: str) -> int:
-    """Return a port that is free at each of these addresses, and that the kernel gives to nobody.
-
-    Those above it may go to whoever asks for none, also while the server that we kill is away.
-    """
-    while True:
-        port = secrets.choice(range(10_000, 20_000))
-        with ExitStack() as tried, suppress(OSError):
-            for address in addresses:
-                tried.enter_context(socket.socket()).bind((address, port))
-            return port
 
 
 def main() -> None:
