@@ -90,4 +90,4 @@ def until_served(project: Project) -> Answer:
         assert answer.status in {200, 503, 504}, answer
         return answer if answer.status == 200 else None
 
-    return wait_for(served, "an answer of the queue", seconds=60)
+    return wait_for(served, "an answer of the queue")

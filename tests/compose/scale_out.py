@@ -110,7 +110,7 @@ def test_what_was_acknowledged_outlives_the_stores(project: Project, video: dict
         answer = project.request("GET", f"/videos/{video['id']}/source")
         return answer.body if answer.status == 200 else None
 
-    assert wait_for(source, "the video", seconds=60) == video["bytes"]
+    assert wait_for(source, "the video") == video["bytes"]
 
 
 def reach_stores(project: Project, identity: str, *, key: bool = False) -> dict[str, str]:

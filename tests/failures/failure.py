@@ -20,7 +20,6 @@ from tests.mtls import patient
 Event = Mapping[str, object]
 ANYONE: Final = tuple(CLIENTS)
 SILENCE: Final[Event] = {"event": "says nothing"}
-_LOG_SECONDS: Final = 30
 _LIVES: Final = (8, 30, 90)  # seconds
 
 
@@ -50,7 +49,7 @@ class Failure:
     says: tuple[str, str] = ("", "")
     doctor: str = ""
     unseen: str = ""
-    examine: Sequence[str] = ("connect", "--http", "--path", "/videos", "--timeout", "30")
+    examine: Sequence[str] = ("connect", "--http", "--path", "/videos", *patient.PATIENCE)
     watch: Callable[[Case], Coroutine[None, None, Mapping[str, Said]]] = ask_all
 
 
@@ -92,8 +91,7 @@ def _listen(failure: Failure, server: Server) -> Mapping[str, Event]:
     heard: dict[str, Event] = {}
     for endpoint, reason in zip(("http", "grpc"), failure.says, strict=True):
         if reason:
-            wanted = partial(_is, endpoint, reason)
-            heard[endpoint] = server.log.wait_for(wanted, seconds=_LOG_SECONDS)
+            heard[endpoint] = server.log.wait_for(partial(_is, endpoint, reason))
         else:
             assert endpoint not in map(_of, server.log.events())
             heard[endpoint] = SILENCE

@@ -11,7 +11,7 @@ from typing import Any, Final
 from doctor.command_line import main
 from tests.unit.doctor.material import Made
 
-_PATIENCE: Final = ("--timeout", "30")  # the doctor's 5 seconds may be too short on a busy machine
+PATIENCE: Final = ("--timeout", "30")  # the doctor's 5 seconds may be too short on a busy machine
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ def run(*arguments: object) -> tuple[int, dict[str, Any]]:
 
 def connect(address: str, *arguments: object) -> Diagnosis:
     """Examine an endpoint."""
-    code, found = run("connect", address, *_PATIENCE, *arguments)
+    code, found = run("connect", address, *PATIENCE, *arguments)
     assert found["exit_code"] == code
     return Diagnosis(code, {check["id"]: check for check in found["checks"]})
 
 
 def handshake(address: str, *arguments: object) -> tuple[int, dict[str, Any]]:
     """Show a handshake."""
-    return run("handshake", address, *_PATIENCE, *arguments)
+    return run("handshake", address, *PATIENCE, *arguments)
 
 
 def write(folder: Path, made: Made) -> Path:

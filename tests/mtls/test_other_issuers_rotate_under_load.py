@@ -38,7 +38,7 @@ def renew(stack: Stack) -> dict[str, str]:
 
 def has_renewed(service: Service, serial: str) -> None:
     renewed = {"event": "identity.renewed", "serial": serial}
-    service.log.wait_for(lambda event: event.items() >= renewed.items(), seconds=30)
+    service.log.wait_for(lambda event: event.items() >= renewed.items())
 
 
 async def test_secrets_and_svids_are_replaced_under_load(tmp_path: Path) -> None:
